@@ -1,0 +1,1 @@
+"""`supervisord-lite` and `slctl`: argv in, text out."""

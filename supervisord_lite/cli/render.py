@@ -1,0 +1,110 @@
+"""Text for people: rows in columns, states in colour, times in words.
+
+Everything that comes from a worker, a file or the daemon goes through `escape` before it reaches
+a terminal: a log line must not be able to rewrite the screen, or pretend to be another line.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+_COLOURS = {
+    "RUNNING": "green",
+    "STARTING": "cyan",
+    "STOPPING": "cyan",
+    "WAITING": "yellow",
+    "BACKOFF": "yellow",
+    "FATAL": "red",
+}
+# C0 and C1 control characters, DEL, and what reorders or breaks lines in Unicode.
+_HARMFUL = [*range(32), *range(127, 160), *range(0x2028, 0x202F), *range(0x2066, 0x206A)]
+_ESCAPES = {code: f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" for code in _HARMFUL}
+_ESCAPES_IN_LOGS = {code: text for code, text in _ESCAPES.items() if chr(code) not in "\t\n"}
+
+
+def escape(text: str) -> str:
+    """One line that shows its control characters instead of obeying them."""
+    return text if text.isprintable() else text.translate(_ESCAPES)
+
+
+def escape_lines(text: str) -> str:
+    """The same for text of many lines."""
+    return text if text.isprintable() else text.translate(_ESCAPES_IN_LOGS)
+
+
+def complain(text: str) -> None:
+    """One line to stderr."""
+    sys.stderr.write(f"{escape(text)}\n")
+
+
+def is_coloured() -> bool:
+    return sys.stdout.isatty() and "NO_COLOR" not in os.environ
+
+
+def never_fail_on_characters() -> None:
+    """Where the locale cannot say a character, print its number."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Name, state and detail of each instance, as `supervisorctl status` shows them."""
+    now = time.time()
+    width = max((len(row["name"]) for row in rows), default=0)
+    colour = is_coloured()
+    return "".join(
+        f"{escape(row['name']):<{width}}  {_state(row['state'], colour=colour)}  "
+        f"{detail(row, now)}".rstrip()
+        + "\n"
+        for row in rows
+    )
+
+
+def _state(name: str, *, colour: bool) -> str:
+    padded = f"{name:<8}"
+    return click.style(padded, fg=_COLOURS.get(name)) if colour else padded
+
+
+def detail(row: Mapping[str, Any], now: float) -> str:
+    """What there is to say of one instance beyond its state."""
+    return ", ".join(part for part in _details(row, now) if part)
+
+
+def _details(row: Mapping[str, Any], now: float) -> list[str]:
+    state = row["state"]
+    parts: list[str] = []
+    if row["pid"] is not None:
+        parts.append(f"pid {row['pid']}")
+    if state == "RUNNING" and row["since"] is not None:
+        parts.append(f"uptime {clock(now - row['since'])}")
+    if row["why"]:
+        parts.append(escape(row["why"]))
+    elif state in {"EXITED", "BACKOFF"} and row["last_exit"]:
+        parts.append(ending(row["last_exit"]))
+    if row["next"] is not None and state in {"BACKOFF", "WAITING"}:
+        parts.append(f"next try in {max(0.0, row['next'] - now):.1f}s")
+    parts += [escape(log["trouble"]) for log in row["logs"].values() if log["trouble"]]
+    return parts
+
+
+def ending(last_exit: Mapping[str, Any]) -> str:
+    """How a run ended, in words."""
+    if last_exit["signal"] is not None:
+        core = " (core dumped)" if last_exit["core_dumped"] else ""
+        return f"killed by {last_exit['signal']}{core}"
+    if last_exit["code"] is not None:
+        return f"exit code {last_exit['code']}"
+    return "exit status unknown"
+
+
+def clock(seconds: float) -> str:
+    """A length of time as supervisord shows it: `0:01:23`, `3 days, 4:05:06`."""
+    minutes, second = divmod(max(0, int(seconds)), 60)
+    hours, minute = divmod(minutes, 60)
+    days, hour = divmod(hours, 24)
+    text = f"{hour}:{minute:02}:{second:02}"
+    return f"{days} day{'s' if days > 1 else ''}, {text}" if days else text

@@ -1,0 +1,69 @@
+"""The two substitutions: `${VAR}` from the environment, and `{name}` for each instance.
+
+The first is done once, when a file is read; the second for every instance of a worker. All other
+braces and dollars stay as they are: awk programs, JSON and shell code are common in commands.
+"""
+
+import re
+from collections.abc import Mapping
+
+from supervisord_lite.config.errors import quoted
+
+_VARIABLE = re.compile(
+    r"\$\$\{"  # $${ is how a literal ${ is written
+    r"|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^{}]*))?\}"
+    r"|\$\{[^}]*\}?"  # anything else that looks like one is a mistake, not text
+)
+_PLACEHOLDER = re.compile(r"\{(name|instance|channel\.([A-Za-z0-9_.-]+))\}")
+
+
+def substitute(text: str, environment: Mapping[str, str]) -> str:
+    """Replace `${VAR}` and `${VAR:-default}`; the default serves when VAR is unset or empty.
+
+    Raises ValueError when a variable is unset and has no default.
+    """
+
+    def value(match: re.Match[str]) -> str:
+        name, default = match.groups()
+        if match.group() == "$${":
+            return "${"
+        if name is None:
+            raise ValueError(
+                f"cannot read {quoted(match.group())} as a variable"
+                " (try ${VAR} or ${VAR:-default}; $${ stands for a plain ${)"
+            )
+        found = environment.get(name)
+        if default is not None:
+            return found or default
+        if found is None:
+            raise ValueError(
+                f"cannot find {name} in the environment (try ${{{name}:-default}};"
+                f" $${{{name}}} leaves it to the command)"
+            )
+        return found
+
+    return _VARIABLE.sub(value, text) if "${" in text else text
+
+
+def fill(text: str, name: str, instance: int, descriptors: Mapping[str, int]) -> str:
+    """Replace `{name}`, `{instance}` and `{channel.X}`, the number of X's descriptor.
+
+    Raises ValueError for a channel that is not among `descriptors`.
+    """
+
+    def value(match: re.Match[str]) -> str:
+        word, channel = match.groups()
+        if channel is None:
+            return name if word == "name" else str(instance)
+        if channel not in descriptors:
+            raise ValueError(
+                f"cannot replace {{{quoted(word)[1:-1]}}}: the worker is not connected to it"
+            )
+        return str(descriptors[channel])
+
+    return _PLACEHOLDER.sub(value, text) if "{" in text else text
+
+
+def varies(text: str) -> bool:
+    """Whether the text differs between the instances of a worker."""
+    return "{instance}" in text

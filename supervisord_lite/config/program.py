@@ -1,0 +1,161 @@
+"""One worker's `Program`: what its instances have in common, and how each differs.
+
+Everything that all instances share is looked up once. A worker none of whose texts mentions
+`{instance}` has one program, however many instances it has.
+"""
+
+import os
+import re
+import shlex
+from dataclasses import dataclass, field, replace
+
+from supervisord_lite.config.envfile import EnvironmentFiles
+from supervisord_lite.config.errors import quoted
+from supervisord_lite.config.identity import Identities
+from supervisord_lite.config.interpolation import fill, varies
+from supervisord_lite.config.model import Worker
+from supervisord_lite.config.place import Place, node_at
+from supervisord_lite.config.policies import limits_of
+from supervisord_lite.config.streams import Outlet, PathTemplate
+from supervisord_lite.core.spec import Program, Stream
+
+_PLAIN = re.compile(r"[A-Za-z0-9_@%+=:,./{} -]*", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What programs are resolved against: the machine's users and CPUs, files of variables."""
+
+    identities: Identities
+    cpus: frozenset[int] = field(default_factory=lambda: frozenset(os.sched_getaffinity(0)))
+    files: EnvironmentFiles = field(default_factory=EnvironmentFiles)
+
+
+@dataclass(frozen=True, slots=True)
+class Streams:
+    """The three standard streams of a worker."""
+
+    stdin: Stream
+    stdout: Outlet
+    stderr: Outlet
+
+    def descriptors(self) -> dict[str, int]:
+        """The channels among them, each with the number that it has in the worker."""
+        streams = (self.stdin, self.stdout.stream, self.stderr.stream)
+        return {s.channel: number for number, s in enumerate(streams) if s.channel is not None}
+
+
+class ProgramTemplate:
+    """The program of the worker at `place`, for any of its instances."""
+
+    def __init__(
+        self, worker: Worker, place: Place, streams: Streams, around: Surroundings
+    ) -> None:
+        self._name = str(place.path[-1])
+        self._files = around.files
+        self._descriptors = streams.descriptors()
+        self._argv = self._checked(_words(worker, place), place.within("command"))
+        self._variables = {
+            key: self._checked((value,), place.within("environment", key))[0]
+            for key, value in (worker.environment or {}).items()
+        }
+        self._variable_files = [
+            PathTemplate.at(place.within("env_file", number), path)
+            for number, path in enumerate(worker.env_file or ())
+        ]
+        self._directory = PathTemplate.at(place.within("working_dir"), worker.working_dir or ".")
+        self._common = _common(worker, place, streams, around)
+        templates = (*self._variable_files, self._directory)
+        texts = (*self._argv, *self._variables.values(), *(item.text for item in templates))
+        self._varies = any(varies(text) for text in texts)
+        self._last: Program | None = None
+
+    def program(self, instance: int) -> Program:
+        if self._last is None or self._varies:
+            self._last = replace(
+                self._common,
+                argv=tuple(self._fill(word, instance) for word in self._argv),
+                working_dir=self._directory.path(self._name, instance),
+                environment=self._environment(instance),
+            )
+        return self._last
+
+    def _fill(self, text: str, instance: int) -> str:
+        return fill(text, self._name, instance, self._descriptors)
+
+    def _checked(self, texts: tuple[str, ...], place: Place) -> tuple[str, ...]:
+        """The texts, if everything in them can be replaced."""
+        try:
+            for text in texts:
+                self._fill(text, 0)
+        except ValueError as error:
+            place.refuse(str(error))
+            return ("",) * len(texts)
+        return texts
+
+    def _environment(self, instance: int) -> tuple[tuple[str, str], ...]:
+        """Sorted by name, so that moving a line in a file restarts nothing."""
+        found: dict[str, str] = {}
+        for template in self._variable_files:
+            path = template.path(self._name, instance)
+            found.update(self._files.read(path, template.place))
+        for key, value in self._variables.items():
+            found[key] = self._fill(value, instance)
+        return tuple(sorted(found.items()))
+
+
+def _common(worker: Worker, place: Place, streams: Streams, around: Surroundings) -> Program:
+    return Program(
+        argv=(),
+        working_dir="",
+        identity=around.identities.resolve(worker.user, worker.group, place),
+        umask=worker.umask,
+        clear_environment=bool(worker.clear_environment),
+        limits=limits_of(worker.ulimits, place.within("ulimits")),
+        nice=worker.nice,
+        oom_score_adj=worker.oom_score_adj,
+        cpu_affinity=_cpus(worker, place, around.cpus),
+        no_new_privileges=bool(worker.no_new_privileges),
+        stdin=streams.stdin,
+        stdout=streams.stdout.stream,
+        stderr=streams.stderr.stream,
+    )
+
+
+def _words(worker: Worker, place: Place) -> tuple[str, ...]:
+    """The command as a list of words, before anything in it is replaced."""
+    command = worker.command
+    inner = place.within("command")
+    if command is None:
+        if node_at(place.document, inner.path) is None:
+            place.refuse("cannot be without a command")
+        return ()
+    if worker.shell:
+        if isinstance(command, str):
+            return ("/bin/sh", "-c", command)
+        inner.refuse("cannot be a list with shell: true (write it in one line)")
+        return ()
+    try:
+        words = _split(command) if isinstance(command, str) else command
+    except ValueError as error:
+        inner.refuse(f"cannot split {quoted(str(command))} into words: {str(error).lower()}")
+        return ()
+    if not words or not words[0]:
+        inner.refuse("cannot be empty (write the program to run)")
+    return words
+
+
+def _split(command: str) -> tuple[str, ...]:
+    """The words as sh(1) would see them. Raises ValueError for quotes that do not end."""
+    if _PLAIN.fullmatch(command):  # shlex takes its time, and most commands need none of it
+        return tuple(command.split())
+    return tuple(shlex.split(command))
+
+
+def _cpus(worker: Worker, place: Place, present: frozenset[int]) -> tuple[int, ...]:
+    wanted = worker.cpu_affinity or ()
+    unknown = sorted(set(wanted) - present)
+    if unknown:
+        there = ", ".join(str(cpu) for cpu in sorted(present))
+        place.within("cpu_affinity").refuse(f"cannot find CPU {unknown[0]} (there are {there})")
+    return wanted

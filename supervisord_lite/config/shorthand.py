@@ -1,0 +1,112 @@
+"""Short forms to long forms, before anything is merged.
+
+`restart: always` becomes `restart: {when: always}`, so that a worker's short form and the long
+one in `defaults` go together, and so that the model knows one form of each key. What is wrong
+stays as it is: the model says so.
+"""
+
+from collections.abc import Callable
+
+from supervisord_lite.config.document import Mapping, Node, Scalar, Sequence
+from supervisord_lite.config.errors import Path, Problems, quoted
+
+STREAM_WORDS = ("discard", "inherit", "joined")
+
+_Form = Callable[[Node, Path, Problems], Node]
+
+
+def lengthen(document: Mapping, problems: Problems) -> Mapping:
+    """The document with the short forms in `defaults` and `workers` written out."""
+    entries = dict(document.entries)
+    if "defaults" in entries:
+        entries["defaults"] = _worker(entries["defaults"], ("defaults",), problems)
+    workers = entries.get("workers")
+    if isinstance(workers, Mapping):
+        long = {
+            name: _worker(worker, ("workers", name), problems)
+            for name, worker in workers.entries.items()
+        }
+        entries["workers"] = Mapping(workers.mark, long, workers.keys)
+    return Mapping(document.mark, entries, document.keys)
+
+
+def _worker(worker: Node, path: Path, problems: Problems) -> Node:
+    if not isinstance(worker, Mapping):
+        return worker
+    entries = {
+        key: _FORMS[key](node, (*path, key), problems) if key in _FORMS else node
+        for key, node in worker.entries.items()
+    }
+    return Mapping(worker.mark, entries, worker.keys)
+
+
+def _under(node: Node, *keys: str) -> Node:
+    """A text as a mapping that has it at each of the keys; all else as it is."""
+    if not isinstance(node, Scalar) or node.null:
+        return node
+    return Mapping(node.mark, dict.fromkeys(keys, node), dict.fromkeys(keys, node.mark))
+
+
+def _restart(node: Node, _path: Path, _problems: Problems) -> Node:
+    if isinstance(node, Mapping) and "limit" in node.entries:
+        limit = _under(node.entries["limit"], "count")
+        return Mapping(node.mark, {**node.entries, "limit": limit}, node.keys)
+    return _under(node, "when")
+
+
+def _stop(node: Node, _path: Path, _problems: Problems) -> Node:
+    if not isinstance(node, Scalar) or node.null:
+        return node
+    key = "wait" if node.text[:1].isdigit() else "signal"
+    return Sequence(node.mark, [_under(node, key)])
+
+
+def _output(node: Node, _path: Path, _problems: Problems) -> Node:
+    if isinstance(node, Scalar) and node.text in STREAM_WORDS:
+        return node
+    if isinstance(node, Mapping) and "rotate" in node.entries:
+        rotate = _under(node.entries["rotate"], "size")
+        return Mapping(node.mark, {**node.entries, "rotate": rotate}, node.keys)
+    return _under(node, "log")
+
+
+def _env_file(node: Node, _path: Path, _problems: Problems) -> Node:
+    if not isinstance(node, Scalar) or node.null:
+        return node
+    return Sequence(node.mark, [node])
+
+
+def _ulimits(node: Node, _path: Path, _problems: Problems) -> Node:
+    if not isinstance(node, Mapping):
+        return node
+    long = {name: _under(limit, "soft", "hard") for name, limit in node.entries.items()}
+    return Mapping(node.mark, long, node.keys)
+
+
+def _environment(node: Node, path: Path, problems: Problems) -> Node:
+    if not isinstance(node, Sequence):
+        return node
+    mapping = Mapping(node.mark)
+    for number, item in enumerate(node.items):
+        name, equals, value = item.text.partition("=") if isinstance(item, Scalar) else ("", "", "")
+        if not equals:
+            text = "cannot read this as a variable (write NAME=VALUE)"
+            problems.add(item.mark, (*path, number), text)
+        elif name in mapping.entries:
+            text = f"cannot give {quoted(name)} twice (it stands at {mapping.keys[name]} already)"
+            problems.add(item.mark, (*path, number), text)
+        else:
+            mapping.entries[name] = Scalar(item.mark, value)
+            mapping.keys[name] = item.mark
+    return mapping
+
+
+_FORMS: dict[str, _Form] = {
+    "restart": _restart,
+    "stop": _stop,
+    "stdout": _output,
+    "stderr": _output,
+    "env_file": _env_file,
+    "environment": _environment,
+    "ulimits": _ulimits,
+}

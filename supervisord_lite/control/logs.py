@@ -1,0 +1,250 @@
+"""Showing logs to clients: what is there now, or live as server-sent events that can resume.
+
+All bytes come out of the log files, each client at a place of its own, so a slow client lags and
+disturbs nobody. Files are read in threads: a stalled disk holds up its readers and nothing else.
+The cursor of an event says where its text ends, to the byte, also after a manager's death.
+"""
+
+import asyncio
+import codecs
+import json
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from supervisord_lite.control.requests import BadRequest, LogQuery
+
+# One piece of output; fair between streams, and what a client that does not read costs us.
+_PIECE = 64 * 1024
+# What one answer without `follow` carries of a stream; its cursor fetches the rest.
+_MOST_AT_ONCE = 1024 * 1024
+# Each followed stream costs a descriptor, and a cursor in the request that resumes it.
+_MOST_STREAMS = 128
+
+
+class Tail(Protocol):
+    """A reader of one stream's log from a place of its own, across rotations. It blocks."""
+
+    @property
+    def position(self) -> str:
+        """Where the next read begins: printable, valid in later processes."""
+
+    def read(self, count: int, /) -> bytes:
+        """The next bytes, or none when there is nothing new now."""
+
+    def close(self) -> None:
+        """Give up the descriptors."""
+
+
+class LogAccess(Protocol):
+    """What the manager lends: which streams are logged, and how to read and watch them."""
+
+    def streams(self, instance: str) -> Sequence[str]:
+        """Those of "stdout" and "stderr" that have a log."""
+
+    def open(self, instance: str, stream: str, *, lines: int, position: str | None) -> Tail:
+        """A reader from `position`, or else from the last `lines` lines. It blocks; it raises
+        ValueError for a position that never was one, OSError when the log cannot be read.
+        """
+
+    def watch(self, instance: str, stream: str, wake: Callable[[], None]) -> Callable[[], None]:
+        """Call `wake`, from any thread, whenever the log grew or rotated. Returns the cancel."""
+
+
+class Unreadable(Exception):
+    """A log cannot be read; the text says which and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One stream to show, and the cursor to begin at, if the client has one."""
+
+    instance: str
+    stream: str
+    cursor: str | None
+
+
+def sources(logs: LogAccess, instances: Sequence[str], query: LogQuery) -> list[Source]:
+    """The streams that the query means. Raises `BadRequest`."""
+    cursors = dict(query.cursors)
+    found = [
+        Source(instance, stream, cursors.get(f"{instance}/{stream}"))
+        for instance in instances
+        for stream in logs.streams(instance)
+        if query.stream in {None, stream}
+    ]
+    if len(found) > _MOST_STREAMS:
+        raise BadRequest(f"cannot show {len(found)} logs at once: name at most {_MOST_STREAMS}")
+    return found
+
+
+class Reader:
+    """One stream, decoded: broken UTF-8 is replaced, a split character waits for its rest.
+
+    A cursor is the bytes of a split character in hexadecimal, a dot, and the tail's position.
+    """
+
+    def __init__(self, logs: LogAccess, source: Source, lines: int) -> None:
+        self.source = source
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._lock = threading.Lock()  # nobody closes a descriptor that a thread reads from
+        try:
+            position = self._resume(source.cursor) if source.cursor else None
+            self._tail = logs.open(source.instance, source.stream, lines=lines, position=position)
+        except ValueError:
+            raise BadRequest(f"cannot resume at {source.cursor}: it is no cursor") from None
+        except OSError as error:
+            raise self._unreadable(error) from None
+
+    def read(self) -> dict[str, Any] | None:
+        """The next piece as a JSON-ready value, or None when there is nothing new. It blocks."""
+        data = self.read_raw()
+        return self.piece(self._decoder.decode(data)) if data else None
+
+    def piece(self, text: str) -> dict[str, Any]:
+        """Some text that ends where this reader is now."""
+        pending, _ = self._decoder.getstate()
+        return {
+            "name": self.source.instance,
+            "stream": self.source.stream,
+            "text": text,
+            "cursor": f"{pending.hex()}.{self._tail.position}",
+        }
+
+    def read_raw(self) -> bytes:
+        try:
+            with self._lock:
+                return self._tail.read(_PIECE)
+        except OSError as error:
+            raise self._unreadable(error) from None
+
+    def close(self) -> None:
+        with self._lock:
+            self._tail.close()
+
+    def _unreadable(self, error: OSError) -> Unreadable:
+        source = self.source
+        return Unreadable(f"cannot read {source.stream} of {source.instance}: {error.strerror}")
+
+    def _resume(self, cursor: str) -> str:
+        pending, _, position = cursor.partition(".")
+        self._decoder.setstate((bytes.fromhex(pending), 0))
+        return position
+
+
+async def snapshot(logs: LogAccess, wanted: Sequence[Source], lines: int) -> bytes:
+    """What is in these logs now, as the JSON body of an answer."""
+    entries = [await asyncio.to_thread(_snapshot, logs, source, lines) for source in wanted]
+    return json.dumps({"logs": entries}).encode()
+
+
+def _snapshot(logs: LogAccess, source: Source, lines: int) -> Mapping[str, Any]:
+    reader = Reader(logs, source, lines)
+    try:
+        texts: list[str] = []
+        size = 0
+        while size < _MOST_AT_ONCE and (piece := reader.read()):
+            texts.append(piece["text"])
+            size += _PIECE
+        return {**reader.piece("".join(texts)), "more": size >= _MOST_AT_ONCE}
+    finally:
+        reader.close()
+
+
+async def raw(logs: LogAccess, wanted: Sequence[Source], lines: int) -> AsyncIterator[bytes]:
+    """What is in these logs now, byte by byte as it was written, one log after the other."""
+    for source in wanted:
+        reader = await asyncio.to_thread(Reader, logs, source, lines)
+        try:
+            while piece := await asyncio.to_thread(reader.read_raw):
+                yield piece
+        finally:
+            await asyncio.to_thread(reader.close)
+
+
+async def follow(logs: LogAccess, wanted: Sequence[Source], lines: int) -> AsyncIterator[bytes]:
+    """Server-sent events for ever: each an `output` with the text and, as its id, the cursor.
+
+    A `position` of each stream comes first, so that a client can resume what has been silent.
+    """
+    readers: list[Reader] = []
+    wakeups = Wakeups(len(wanted))
+    cancels = [
+        logs.watch(source.instance, source.stream, wakeups.waker(number))
+        for number, source in enumerate(wanted)
+    ]
+    try:
+        readers = await asyncio.to_thread(_open_all, logs, wanted, lines)
+        yield b"".join(_event("position", reader.piece("")) for reader in readers)
+        while True:
+            number = await wakeups.next()
+            piece = await asyncio.to_thread(readers[number].read)
+            if piece is None:
+                continue
+            wakeups.wake(number)  # there may be more, but the others come first
+            if piece["text"]:  # a split character alone is nothing yet
+                yield _event("output", piece)
+    finally:
+        for cancel in cancels:
+            cancel()
+        await asyncio.to_thread(_close_all, readers)
+
+
+def _open_all(logs: LogAccess, wanted: Sequence[Source], lines: int) -> list[Reader]:
+    readers: list[Reader] = []
+    try:
+        for source in wanted:
+            readers.append(Reader(logs, source, lines))  # noqa: PERF401 - closed if a later one fails
+    except BaseException:
+        _close_all(readers)
+        raise
+    return readers
+
+
+def _close_all(readers: Sequence[Reader]) -> None:
+    for reader in readers:
+        reader.close()
+
+
+class Wakeups:
+    """Which of `count` streams to look at next: each at most once in the queue, in turn.
+
+    All start awake. The wakers may be called from any thread.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._queue = deque(range(count))
+        self._awake = [True] * count
+        self._any = asyncio.Event()
+        self._any.set()
+
+    def waker(self, number: int) -> Callable[[], None]:
+        def wake() -> None:
+            if not self._awake[number]:
+                self._loop.call_soon_threadsafe(self.wake, number)
+
+        return wake
+
+    def wake(self, number: int) -> None:
+        if not self._awake[number]:
+            self._awake[number] = True
+            self._queue.append(number)
+            self._any.set()
+
+    async def next(self) -> int:
+        while not self._queue:
+            self._any.clear()
+            await self._any.wait()
+        number = self._queue.popleft()
+        # Cleared before the log is read: what is written from now on wakes the stream again.
+        self._awake[number] = False
+        return number
+
+
+def _event(kind: str, piece: Mapping[str, Any]) -> bytes:
+    data = json.dumps({key: piece[key] for key in ("name", "stream", "text")})
+    name = f"{piece['name']}/{piece['stream']}@{piece['cursor']}"
+    return f"id: {name}\nevent: {kind}\ndata: {data}\n\n".encode()

@@ -1,0 +1,209 @@
+"""What clients send, read strictly: unknown keys, wrong types and wild numbers are errors.
+
+Values come out as frozen dataclasses, so that a handler never touches raw input. Nothing here
+knows workers: whether a name exists is the manager's to say.
+"""
+
+import json
+import math
+import signal
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+_LONGEST_WAIT = 7 * 24 * 3600.0
+_DEFAULT_WAIT = 60.0
+_MOST_NAMES = 10_000
+_MOST_LINES = 100_000
+
+
+class BadRequest(Exception):
+    """The request cannot be understood; the text says what and how it should be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Start, stop or restart these; `timeout` in seconds bounds the waiting, not the doing."""
+
+    names: tuple[str, ...]
+    wait: bool
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class SignalOrder:
+    """Send a signal, by number, to these."""
+
+    names: tuple[str, ...]
+    signal: int
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Whether to wait for the end of what was asked, and for how many seconds."""
+
+    wait: bool
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class LogQuery:
+    """Which output to show: the last `lines` of each stream, or from `cursors` (stream to cursor).
+
+    `stream` None means every stream that has a log.
+    """
+
+    names: tuple[str, ...]
+    stream: str | None
+    lines: int
+    follow: bool
+    cursors: tuple[tuple[str, str], ...]
+
+
+def read_order(raw: bytes) -> Order:
+    fields = _fields(raw, {"names", "wait", "timeout"})
+    patience = _patience(fields)
+    return Order(_names(fields), patience.wait, patience.timeout)
+
+
+def read_signal_order(raw: bytes) -> SignalOrder:
+    fields = _fields(raw, {"names", "signal"})
+    return SignalOrder(_names(fields), _signal(fields.get("signal")))
+
+
+def read_patience(raw: bytes) -> Patience:
+    return _patience(_fields(raw, {"wait", "timeout"}))
+
+
+def read_nothing(raw: bytes) -> None:
+    """The request takes no arguments; an empty body and `{}` both say so."""
+    _fields(raw, set())
+
+
+def read_names(query: Sequence[tuple[str, str]]) -> tuple[str, ...]:
+    """The `name` parameters of a query that takes nothing else."""
+    _allow((key for key, _ in query), {"name"})
+    return tuple(value for _, value in query)
+
+
+def read_no_query(query: Sequence[tuple[str, str]]) -> None:
+    _allow((key for key, _ in query), set())
+
+
+def read_log_query(query: Sequence[tuple[str, str]], last_event: str | None) -> LogQuery:
+    """`last_event` is the Last-Event-ID of a client that comes back."""
+    _allow((key for key, _ in query), {"name", "stream", "lines", "follow", "cursor"})
+    single = dict(query)
+    cursors = [value for key, value in query if key == "cursor"]
+    if last_event:
+        cursors.append(last_event)
+    stream = single.get("stream")
+    if stream not in {None, "stdout", "stderr"}:
+        raise BadRequest(f"cannot read stream {_shown(stream)}: it is stdout or stderr")
+    return LogQuery(
+        names=tuple(value for key, value in query if key == "name"),
+        stream=stream,
+        lines=_whole("lines", single.get("lines", "10"), _MOST_LINES),
+        follow=_switch("follow", single.get("follow", "0")),
+        cursors=tuple(_cursor(value) for value in cursors),
+    )
+
+
+def _fields(raw: bytes, allowed: set[str]) -> dict[str, Any]:
+    if not raw.strip():
+        return {}
+    try:
+        value = json.loads(raw, object_pairs_hook=_unique, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        raise BadRequest("cannot read the body as JSON") from None
+    if not isinstance(value, dict):
+        raise BadRequest("cannot use the body: it is not a JSON object")
+    _allow(value, allowed)
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise ValueError
+    return fields
+
+
+def _no_constant(text: str) -> float:
+    raise ValueError(text)
+
+
+def _allow(keys: Iterable[str], allowed: set[str]) -> None:
+    for key in keys:
+        if key not in allowed:
+            known = ", ".join(sorted(allowed)) or "none"
+            raise BadRequest(f"cannot take {_shown(key)}: known here are {known}")
+
+
+def _names(fields: Mapping[str, Any]) -> tuple[str, ...]:
+    names = fields.get("names")
+    if not isinstance(names, list) or not names or len(names) > _MOST_NAMES:
+        raise BadRequest('cannot take names: they are a list such as ["web", "db:0"], or ["all"]')
+    for name in names:
+        if not isinstance(name, str) or not name:
+            raise BadRequest(f"cannot take {_shown(name)} as a name: it is a text such as web:0")
+    return tuple(names)
+
+
+def _patience(fields: Mapping[str, Any]) -> Patience:
+    wait = fields.get("wait", True)
+    if not isinstance(wait, bool):
+        raise BadRequest(f"cannot take wait {_shown(wait)}: it is true or false")
+    return Patience(wait, _seconds(fields.get("timeout", _DEFAULT_WAIT)))
+
+
+def _seconds(value: object) -> float:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not math.isfinite(value)
+        or not 0 <= value <= _LONGEST_WAIT
+    ):
+        raise BadRequest(f"cannot take timeout {_shown(value)}: it is seconds, at most a week")
+    return float(value)
+
+
+def _signal(value: object) -> int:
+    if isinstance(value, str):
+        number = _SIGNALS.get(value.upper().removeprefix("SIG"))
+    elif isinstance(value, int) and not isinstance(value, bool):
+        number = value if 1 <= value <= int(signal.SIGRTMAX) else None
+    else:
+        number = None
+    if number is None:
+        raise BadRequest(
+            f"cannot take signal {_shown(value)}: it is a name such as HUP, or a number"
+        )
+    return number
+
+
+def _whole(key: str, text: str, most: int) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) <= len(str(most))):
+        raise BadRequest(f"cannot take {key} {_shown(text)}: it is a number up to {most}")
+    return min(int(text), most)
+
+
+def _switch(key: str, text: str) -> bool:
+    if text not in {"0", "1", "false", "true"}:
+        raise BadRequest(f"cannot take {key} {_shown(text)}: it is 1 or 0")
+    return text in {"1", "true"}
+
+
+def _cursor(text: str) -> tuple[str, str]:
+    stream, separator, cursor = text.partition("@")
+    if not (separator and stream and cursor):
+        raise BadRequest(f"cannot take cursor {_shown(text)}: it is the id of an earlier event")
+    return stream, cursor
+
+
+def _shown(value: object) -> str:
+    """A client's value in an error: quoted, escaped, and not longer than it helps."""
+    return json.dumps(value)[:80]
+
+
+_SIGNALS = {member.name.removeprefix("SIG"): int(member) for member in signal.Signals}

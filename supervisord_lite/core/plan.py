@@ -1,0 +1,167 @@
+"""The plan: the difference between two configurations, as a value that is printed before it is
+applied.
+
+It says for each instance what a reload would do and why. It decides nothing: `Fleet` applies a
+configuration by the same comparison (`restarts`), and `Fleet.plan` corrects this plan by what is
+up. The values of environment variables are never shown; they may be secrets.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+from supervisord_lite.core.spec import Configuration, InstanceSpec
+from supervisord_lite.core.state import Exited, Instance, Stopped, live_run
+
+HIDDEN = "(hidden)"
+
+
+class Action(StrEnum):
+    """What a reload does to an instance."""
+
+    START = "start"
+    STOP = "stop"
+    RESTART = "restart"
+    ADJUST = "adjust"  # taken over in place; the process does not notice
+    KEEP = "keep"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One value that differs, both sides in words; "none" is a value that is not there."""
+
+    key: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What happens to one instance, which values cause it, and a short reason."""
+
+    instance: str
+    action: Action
+    changes: tuple[Change, ...] = ()
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One entry an instance: those of the new configuration in its order, then the removed ones.
+    `changes` are the differences outside the instances: channels, deadlines, the control socket.
+    """
+
+    entries: tuple[Entry, ...] = ()
+    changes: tuple[Change, ...] = ()
+
+
+def restarts(old: InstanceSpec, new: InstanceSpec) -> bool:
+    """Whether going from `old` to `new` needs another run."""
+    return old.program is not new.program and old.program != new.program
+
+
+def difference(old: Configuration | None, new: Configuration) -> Plan:
+    """What lies between two configurations, before anybody asks what is up."""
+    had = {spec.name: spec for spec in old.instances} if old else {}
+    has = {spec.name for spec in new.instances}
+    kept = [_entry(had.get(spec.name), spec) for spec in new.instances]
+    removed = [
+        Entry(name, Action.STOP, (), "removed from the configuration")
+        for name in had
+        if name not in has
+    ]
+    return Plan((*kept, *removed), tuple(_outside(old, new)) if old else ())
+
+
+def corrected(plan: Plan, instances: Mapping[str, Instance]) -> Plan:
+    """The plan, made aware of what is up: what does not run is not restarted, what is still going
+    down starts later, and what nobody declared is stopped.
+    """
+    planned = {entry.instance for entry in plan.entries}
+    entries = [_correct(entry, instances.get(entry.instance)) for entry in plan.entries]
+    strangers = [
+        Entry(name, Action.STOP, (), "unknown to the configuration")
+        for name, instance in instances.items()
+        if name not in planned and not instance.retiring
+    ]
+    return Plan((*entries, *strangers), plan.changes)
+
+
+def _correct(entry: Entry, instance: Instance | None) -> Entry:
+    if instance is None:
+        return entry
+    up = live_run(instance.state) is not None
+    match entry.action:
+        case Action.START if instance.retiring:
+            return replace(entry, why="added back, starts when its last run is down")
+        case Action.START if up:
+            return replace(entry, action=Action.KEEP, why="found alive, adopted")
+        case Action.RESTART if isinstance(instance.state, Stopped | Exited):
+            return replace(entry, action=Action.ADJUST, why=f"{entry.why}, not up")
+        case Action.STOP if not up:
+            return replace(entry, why=f"{entry.why}, not up")
+        case _:
+            return entry
+
+
+def _entry(old: InstanceSpec | None, new: InstanceSpec) -> Entry:
+    if old is None:
+        if new.autostart:
+            return Entry(new.name, Action.START, (), "added to the configuration")
+        return Entry(new.name, Action.ADJUST, (), "added, autostart is off")
+    if old == new:
+        return Entry(new.name, Action.KEEP, (), "unchanged")
+    changes = tuple(_changes("", old, new))
+    keys = ", ".join(change.key for change in changes)
+    if restarts(old, new):
+        return Entry(new.name, Action.RESTART, changes, f"{keys} changed")
+    return Entry(new.name, Action.ADJUST, changes, f"{keys} changed, no restart needed")
+
+
+def _outside(old: Configuration, new: Configuration) -> Iterator[Change]:
+    """All that differs except instances and the paths that the configuration was read from."""
+    before = {channel.name: channel for channel in old.channels}
+    after = {channel.name: channel for channel in new.channels}
+    for name in [*after, *(name for name in before if name not in after)]:
+        yield from _changes(f"channels.{name}", before.get(name), after.get(name))
+    for key in ("name", "control", "stop_deadline"):
+        yield from _changes(key, getattr(old, key), getattr(new, key))
+
+
+def _changes(key: str, old: Any, new: Any) -> Iterator[Change]:
+    if old == new:
+        return
+    if key == "program.environment":
+        yield from _environment(key, dict(old), dict(new))
+    elif is_dataclass(old) and type(old) is type(new):
+        for item in fields(old):
+            below = f"{key}.{item.name}" if key else item.name
+            yield from _changes(below, getattr(old, item.name), getattr(new, item.name))
+    else:
+        yield Change(key, show(old), show(new))
+
+
+def _environment(key: str, old: dict[str, str], new: dict[str, str]) -> Iterator[Change]:
+    """Which variables differ. Where only their order does, that is the change."""
+    names = [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
+    for name in names:
+        sides = (HIDDEN if name in side else "none" for side in (old, new))
+        yield Change(f"{key}.{name}", *sides)
+    if not names:
+        yield Change(key, f"order {' '.join(old)}", f"order {' '.join(new)}")
+
+
+def show(value: Any) -> str:
+    """A configured value in one line."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, tuple):
+        return ", ".join(show(item) for item in value) or "none"
+    if is_dataclass(value):
+        return " ".join(f"{item.name}={show(getattr(value, item.name))}" for item in fields(value))
+    return str(value)

@@ -1,0 +1,149 @@
+"""The daemon, put together: how `run` becomes the keeper, and how a manager comes to be.
+
+Both processes are entered here by `python -m supervisord_lite.daemon keeper|manager …`, so that
+each imports only what it needs: the keeper the standard library, the manager no YAML.
+"""
+
+import json
+import os
+import socket
+import sys
+import traceback
+import zlib
+from typing import Any, NoReturn
+
+_MANAGER_LINK = 3
+_RESTARTED_BY_SYSTEMD = "NOTIFY_SOCKET"
+
+
+def run(files: list[str], hold: bool) -> NoReturn:
+    """Become the daemon's keeper, in this process: the pid stays, what was imported goes."""
+    arguments = json.dumps({"files": files, "hold": hold})
+    # -P: nothing is ever imported from the working directory.
+    os.execv(sys.executable, _command("keeper", arguments))
+
+
+def _command(role: str, *arguments: str) -> list[str]:
+    return [sys.executable, "-P", "-m", "supervisord_lite.daemon", role, *arguments]
+
+
+def runtime_root() -> str:
+    """Where daemons of this user keep what must outlive them within one boot."""
+    if os.geteuid() == 0:
+        return "/run/supervisord-lite"
+    if directory := os.environ.get("XDG_RUNTIME_DIR"):
+        return f"{directory}/supervisord-lite"
+    return f"/tmp/supervisord-lite-{os.geteuid()}"  # noqa: S108 - made with mode 0700, and checked
+
+
+def keeper_directory(files: list[str]) -> str:
+    """The keeper's own place: one a configuration file, known before the file has been read."""
+    path = os.path.realpath(files[0])
+    stem = os.path.splitext(os.path.basename(path))[0]
+    return f"{runtime_root()}/keepers/{stem}-{zlib.crc32(os.fsencode(path)):08x}"
+
+
+def _make_private(directory: str) -> None:
+    """Make a directory that nobody else can write to. Raises OSError if somebody else made it."""
+    os.makedirs(directory, mode=0o700, exist_ok=True)
+    if os.stat(directory).st_uid != os.geteuid():
+        raise PermissionError(1, "it belongs to another user", directory)
+
+
+def keeper_main(arguments: dict[str, Any]) -> int:
+    """Lock the place, keep until the end; the exit code of the daemon."""
+    from supervisord_lite.keeper.keeper import Keeper, Settings
+    from supervisord_lite.linux.lock_file import AlreadyRunning, acquire
+    from supervisord_lite.linux.prctl import name_process
+
+    files = arguments["files"]
+    directory = keeper_directory(files)
+    try:
+        _make_private(runtime_root())
+        _make_private(directory)
+        acquire(os.path.join(directory, "lock"))
+    except AlreadyRunning as running:
+        return _refuse(f"cannot run {files[0]}: {running}")
+    except OSError as error:
+        return _refuse(f"cannot use {error.filename}: {error.strerror}")
+    name_process("sl-keeper")
+    greeting = {
+        "files": files,
+        "terminal": os.isatty(1),
+        "systemd": _RESTARTED_BY_SYSTEMD in os.environ,
+        "arguments": arguments,
+    }
+    compiler = [sys.executable, "-P", "-m", "supervisord_lite.config.compiler", *files]
+    settings = Settings(
+        directory=directory,
+        manager=_command("manager"),
+        hold=arguments["hold"],
+        greeting=greeting,
+        first=("@compile", compiler),
+    )
+    return Keeper(settings).run()
+
+
+def _refuse(text: str) -> int:
+    sys.stderr.write(f"supervisord-lite: {text}\n")
+    return 1
+
+
+def manager_main() -> int:
+    """Serve as the manager of the keeper at the other end of descriptor 3."""
+    import gc
+
+    from supervisord_lite.keeper.protocol import BrokenLink
+    from supervisord_lite.linux.descriptors import raise_limit
+    from supervisord_lite.linux.prctl import name_process
+    from supervisord_lite.manager.keeper_link import KeeperLink
+
+    name_process("sl-manager")
+    raise_limit()
+    # Refcounting frees nearly everything here; the collector would only cause pauses.
+    gc.set_threshold(50_000, 50, 50)
+    link = KeeperLink(socket.socket(fileno=_MANAGER_LINK))
+    os.set_inheritable(_MANAGER_LINK, False)
+    try:
+        given = link.inherit()
+    except BrokenLink:
+        return 1
+    try:
+        how = _serve(link, given)
+    except Exception:  # noqa: BLE001 - whatever it is, the next manager is told
+        text = traceback.format_exc()
+        sys.stderr.write(text)
+        link.order([{"do": "despair", "traceback": text}])
+        return 1
+    if how == "orphaned" and not given.greeting.get("systemd"):
+        # Nobody restarts us: take the keeper's place. The journal says what there is to adopt.
+        arguments = given.greeting["arguments"]
+        os.execv(sys.executable, _command("keeper", json.dumps(arguments)))
+    return 0
+
+
+def _serve(link: Any, given: Any) -> str:
+    import asyncio
+    import logging
+
+    from supervisord_lite.manager.assembly import Manager
+
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+
+    async def serve(listener: socket.socket, service: Any, logs: Any) -> Any:
+        from supervisord_lite.control.server import serve as open_server
+
+        return await open_server(listener, service, logs)
+
+    async def live() -> str:
+        manager = Manager(link, given, serve)
+        manager.start(given.facts)
+        return await manager.done
+
+    return asyncio.run(live())
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "keeper":
+        sys.exit(keeper_main(json.loads(sys.argv[2])))
+    sys.exit(manager_main())

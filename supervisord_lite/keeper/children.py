@@ -1,0 +1,55 @@
+"""Reaping: one place that waits for children, so that no exit status is lost or taken by another.
+
+A child may be dead before the spawner has told its pid. Its status is then kept until all spawns
+that were under way have been answered; whoever has not been claimed by then was a stranger, an
+orphan that became ours because we are a subreaper (prctl(2)), and is forgotten.
+"""
+
+import os
+from collections.abc import Callable
+
+from supervisord_lite.keeper.spawner import Spawner
+
+OnExit = Callable[[int], None]
+
+
+class Children:
+    """The living children by pid, each with the function that hears its wait status."""
+
+    def __init__(self, spawner: Spawner) -> None:
+        self._spawner = spawner
+        self._known: dict[int, OnExit] = {}
+        self._unclaimed: dict[int, tuple[int, int]] = {}
+
+    def claim(self, pid: int, on_exit: OnExit) -> None:
+        """From now on, or at once if it is dead already, this child's end goes to `on_exit`."""
+        if pid in self._unclaimed:
+            on_exit(self._unclaimed.pop(pid)[0])
+        else:
+            self._known[pid] = on_exit
+
+    def reap(self) -> bool:
+        """Bury every dead child, and tell; True if a stranger was among them."""
+        strangers = False
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                break
+            if pid == 0:
+                break
+            on_exit = self._known.pop(pid, None)
+            if on_exit is not None:
+                on_exit(status)
+                continue
+            strangers = True
+            if self._spawner.settled < self._spawner.latest:
+                self._unclaimed[pid] = (status, self._spawner.latest)
+        return strangers
+
+    def forget_strangers(self) -> None:
+        """Drop the statuses that no spawn can claim any more."""
+        settled = self._spawner.settled
+        stale = [pid for pid, (_, latest) in self._unclaimed.items() if latest <= settled]
+        for pid in stale:
+            del self._unclaimed[pid]

@@ -1,0 +1,91 @@
+"""The descriptors that must outlive every manager, by name.
+
+Pipes are noted in the journal with their inode, so that a fresh keeper finds them again through
+the processes that have them open (/proc/PID/fd, proc(5)); everything else can be made anew.
+"""
+
+import fcntl
+import os
+import stat
+from collections.abc import Iterable, Iterator
+
+from supervisord_lite.keeper.journal import Journal
+from supervisord_lite.linux.descriptors import MOST_PER_MESSAGE
+
+
+class Held:
+    """Names and descriptors; only the main thread's table has them, so no child inherits one."""
+
+    def __init__(self, journal: Journal, stored: dict[str, int]) -> None:
+        """`stored` are descriptors that the service manager kept for us."""
+        self._journal = journal
+        self._by_name: dict[str, int] = {}
+        for name, descriptor in stored.items():
+            self.hold(name, descriptor)
+
+    def __getitem__(self, name: str) -> int:
+        return self._by_name[name]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._by_name
+
+    def items(self) -> Iterable[tuple[str, int]]:
+        return self._by_name.items()
+
+    def hold(self, name: str, descriptor: int) -> None:
+        """Keep a descriptor (it is ours from here on); an earlier one of that name is closed."""
+        self.drop(name)
+        self._by_name[name] = descriptor
+        if stat.S_ISFIFO((found := os.fstat(descriptor)).st_mode):
+            access = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE
+            self._journal.append({"pipe": name, "inode": found.st_ino, "access": access})
+
+    def drop(self, name: str) -> None:
+        descriptor = self._by_name.pop(name, None)
+        if descriptor is None:
+            return
+        if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+            self._journal.append({"pipe": name, "inode": 0, "access": 0})
+        os.close(descriptor)
+
+    def batches(self) -> Iterator[tuple[list[str], list[int]]]:
+        """All of it, in portions that fit into a message."""
+        names = list(self._by_name)
+        for start in range(0, len(names), MOST_PER_MESSAGE):
+            portion = names[start : start + MOST_PER_MESSAGE]
+            yield portion, [self._by_name[name] for name in portion]
+
+    def recover_from(self, pids: Iterable[int]) -> None:
+        """Find the pipes that the journal names, and we do not hold, in these processes."""
+        missing = {
+            f"pipe:[{inode}]": (name, access)
+            for name, (inode, access) in self._journal.contents.pipes.items()
+            if name not in self._by_name
+        }
+        for pid in pids:
+            for path in _descriptors_of(pid):
+                wanted = missing.pop(_target(path), None)
+                if wanted is None:
+                    continue
+                name, access = wanted
+                try:
+                    descriptor = os.open(path, access | os.O_CLOEXEC | os.O_NONBLOCK)
+                except OSError:
+                    continue  # gone meanwhile, or not ours to open: adopted without output
+                self.hold(name, descriptor)
+            if not missing:
+                return
+
+
+def _descriptors_of(pid: int) -> list[str]:
+    try:
+        return [f"/proc/{pid}/fd/{name}" for name in os.listdir(f"/proc/{pid}/fd")]
+    except OSError:
+        return []
+
+
+def _target(path: str) -> str:
+    try:
+        return os.readlink(path)
+    except OSError:
+        return ""

@@ -1,0 +1,302 @@
+"""The keeper: mechanism without policy, so that it has no reason to die.
+
+It is the parent of every worker: it alone spawns, signals and reaps, for everyone. It holds a
+duplicate of every descriptor that must outlive a process, and a record per instance, and gives
+all of it to each new manager. It decides nothing: what it cannot do it says, and what it is told
+it does. Standard library only, no asyncio, no YAML, no network.
+
+One thread with one epoll; only spawning happens elsewhere (`spawner`). Nothing here blocks.
+"""
+
+import contextlib
+import os
+import select
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from supervisord_lite.keeper.adoption import adopt
+from supervisord_lite.keeper.children import Children
+from supervisord_lite.keeper.held import Held
+from supervisord_lite.keeper.journal import Journal
+from supervisord_lite.keeper.orders import HANDLERS, inherited_environment
+from supervisord_lite.keeper.protocol import BrokenLink, Packet
+from supervisord_lite.keeper.runs import Phase, Run, Runs
+from supervisord_lite.keeper.seat import Seat
+from supervisord_lite.keeper.signals import SIGCHLD, SignalSocket
+from supervisord_lite.keeper.spawner import Answer, Spawner
+from supervisord_lite.keeper.sweeper import Sweeper
+from supervisord_lite.keeper.trees import Trees, group_is_empty
+from supervisord_lite.linux import pidfd
+from supervisord_lite.linux.descriptors import DescriptorLimit, close_all
+from supervisord_lite.linux.notify import Notifier, stored_descriptors
+from supervisord_lite.linux.prctl import become_subreaper
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a keeper is started with.
+
+    `manager` is the command of the policy process; `first` is an order to spawn something at
+    once, so that it runs while the manager starts, its output going into a held memfd of that
+    name; `greeting` is told to every manager as it is.
+    """
+
+    directory: str
+    manager: Sequence[str]
+    hold: bool = False
+    greeting: dict[str, Any] = field(default_factory=dict)
+    first: tuple[str, Sequence[str]] | None = None
+
+
+class Keeper:
+    """One daemon's keeper. `run` returns the exit code of the daemon."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        become_subreaper()
+        self.signals = SignalSocket()
+        self.limit = DescriptorLimit()
+        self.environment = inherited_environment()
+        self.null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+        self.journal = Journal(os.path.join(settings.directory, "journal"))
+        self.notifier = Notifier(os.environ.get("NOTIFY_SOCKET"))
+        self.held = Held(self.journal, stored_descriptors(os.environ))
+        self.runs = Runs(self.journal.contents.highest)
+        self.spawner = Spawner(self.limit, self.signals.written_to.fileno())
+        self.children = Children(self.spawner)
+        self.trees = Trees(self.journal.contents.daemon, self.runs)
+        self.epoll = select.epoll()
+        self.sweeper = Sweeper(self.trees, self.epoll, self.limit, self.settle)
+        self.seat = Seat(self.spawner, settings.manager, hold=settings.hold)
+        self._adopted: dict[int, Run] = {}
+        self._undelivered: dict[int, Packet] = {}  # signals that no manager has dealt with yet
+        self._link_watched = False
+        self._code: int | None = None
+        for source in (self.signals, self.spawner):
+            self.epoll.register(source.fileno(), select.EPOLLIN)
+
+    # ---------------------------------------------------------------- the loop
+
+    def run(self) -> int:
+        """Serve until a manager orders the end."""
+        with self.limit.allocation():
+            for run in adopt(self.journal, self.held):
+                self._take_over(run)
+        if self.settings.first:
+            self._spawn_first(*self.settings.first)
+        while self._code is None:
+            self._attend(time.monotonic())
+            events = self.epoll.poll(self._timeout())
+            for descriptor, _ in events:
+                self._dispatch(descriptor)
+            if self.sweeper.ready(time.monotonic(), idle=not events):
+                self.sweeper.sweep()
+        return self._code
+
+    def _timeout(self) -> float | None:
+        if self.sweeper.waiting:
+            return 0.0
+        times = [t for t in (self.spawner.deadline(), self.seat.deadline()) if t is not None]
+        return max(0.0, min(times) - time.monotonic()) if times else None
+
+    def _attend(self, now: float) -> None:
+        self.spawner.expire(now)
+        self.seat.bite(now)
+        if self.seat.start_due(now):
+            self._start_manager()
+
+    def _dispatch(self, descriptor: int) -> None:
+        if descriptor == self.signals.fileno():
+            self._on_signals()
+        elif descriptor == self.spawner.fileno():
+            self.spawner.collect()
+            self.children.forget_strangers()
+        elif self.seat.link is not None and descriptor == self.seat.link.fileno():
+            self._on_link()
+        elif descriptor in self._adopted:
+            self._on_adopted_end(descriptor)
+        else:
+            self.sweeper.noticed(descriptor, time.monotonic())
+
+    def _on_signals(self) -> None:
+        received = self.signals.receive()
+        if SIGCHLD in received:
+            self.children.reap()
+        for number in received:
+            if number != SIGCHLD:
+                packet = {"tell": "signalled", "signal": number}
+                self._undelivered[self.seat.tell(packet) or -len(self._undelivered)] = packet
+        self._watch_link()
+
+    # ---------------------------------------------------------------- the manager
+
+    def _start_manager(self) -> None:
+        streams = (self.null, 1, 2)
+        with self.limit.allocation():
+            self.seat.start(self.environment, streams, self._manager_answered)
+        assert self.seat.link is not None
+        self.epoll.register(self.seat.link.fileno(), select.EPOLLIN)
+        self._link_watched = True
+        with self.limit.allocation():
+            self._greet()
+
+    def _manager_answered(self, answer: Answer) -> None:
+        if answer.pid:
+            self.seat.pid = answer.pid
+            self.children.claim(answer.pid, self._manager_ended)
+        else:
+            self.seat.last_words = f"cannot start: {answer.stage}: {answer.message}"
+            self._manager_ended(0)
+
+    def _greet(self) -> None:
+        """Tell a new manager all there is: records, descriptors, facts, signals not dealt with."""
+        about = {"keeper": os.getpid(), "directory": self.settings.directory}
+        self.seat.tell(
+            {"tell": "welcome", **about, **self.settings.greeting, **self.seat.welcome()}
+        )
+        self.seat.tell({"tell": "records", "records": self.journal.contents.records})
+        for names, descriptors in self.held.batches():
+            self.seat.tell({"tell": "held", "names": names}, descriptors)
+        for run in self.runs:
+            for fact in run.facts():
+                self.seat.tell(fact)
+        self.seat.tell({"tell": "restored"})
+        undelivered, self._undelivered = list(self._undelivered.values()), {}
+        for packet in undelivered:
+            self._undelivered[self.seat.tell(packet)] = packet
+        self._watch_link()
+
+    def _manager_ended(self, status: int) -> None:
+        """Obey what the dead manager has sent, to the end, and only then let another one start."""
+        self.seat.pid = 0
+        while self._obey_some():
+            pass
+        self._unwatch_link()
+        if os.WIFSIGNALED(status) and not self.seat.last_words:
+            self.seat.last_words = f"killed by signal {os.WTERMSIG(status)}"
+        self.seat.vacate(time.monotonic())
+
+    def _on_link(self) -> None:
+        assert self.seat.link is not None
+        with contextlib.suppress(BrokenLink):
+            self.seat.link.flush()
+        self._obey_some()
+        self._watch_link()
+
+    def _obey_some(self) -> bool:
+        """Receive what is here and obey it; False once there is nothing to receive."""
+        link = self.seat.link
+        if link is None:
+            return False
+        received: list[tuple[Packet, list[int]]] = []
+        try:
+            with self.limit.allocation():
+                received.extend(link.receive())
+        except BrokenLink:
+            self._unwatch_link()
+            # Without its link it is of no use, if it should live: its seat is needed.
+            self.seat.dismiss()
+        for packet, descriptors in received:
+            self._obey(packet, descriptors)
+        return bool(received)
+
+    def _obey(self, packet: Packet, descriptors: list[int]) -> None:
+        for order in packet.get("orders", ()):
+            handler = HANDLERS.get(order["do"])
+            if handler is not None:
+                handler(self, order, descriptors)
+        close_all(descriptors)
+        if (number := packet.get("ack")) is not None:
+            self.seat.acknowledge(number)
+            for known in [n for n in self._undelivered if 0 < n <= number]:
+                del self._undelivered[known]
+
+    def _tell(self, fact: Packet) -> None:
+        self.seat.tell(fact)
+        self._watch_link()
+
+    def _watch_link(self) -> None:
+        """Wake up for room in the socket exactly while something waits to be sent."""
+        link = self.seat.link
+        if link is not None and self._link_watched:
+            wanted = select.EPOLLIN | (select.EPOLLOUT if link.pending else 0)
+            self.epoll.modify(link.fileno(), wanted)
+
+    def _unwatch_link(self) -> None:
+        if self.seat.link is not None and self._link_watched:
+            self.epoll.unregister(self.seat.link.fileno())
+            self._link_watched = False
+
+    # ---------------------------------------------------------------- runs
+
+    def spawn_answered(self, run: Run, answer: Answer) -> None:
+        """The spawner is done with a run's job."""
+        if not answer.pid:
+            run.phase, run.failure = Phase.FAILED, answer
+            self._tell(run.facts()[0])
+            return
+        run.phase, run.pid, run.started = Phase.ALIVE, answer.pid, answer.started
+        self.journal.append({"pid": [run.instance, run.number, run.pid, run.started]})
+        self._tell(run.facts()[0])
+        self.children.claim(answer.pid, partial(self._main_ended, run))
+
+    def _main_ended(self, run: Run, status: int | None) -> None:
+        run.phase, run.status = Phase.ENDED, status
+        if run.sweeping or run.adopted:
+            self.sweeper.look_at(run, time.monotonic())
+        else:
+            self.settle(run, emptied=group_is_empty(run.pid))
+
+    def settle(self, run: Run, emptied: bool) -> None:
+        """What is left of the run is known: tell what has not been told."""
+        if run.phase is not Phase.ENDED:
+            return
+        news = emptied and not run.emptied
+        run.emptied = run.emptied or emptied
+        if not run.reported:
+            run.reported = True
+            self._tell(run.facts()[-1])
+        elif news:
+            self._tell({"tell": "emptied", "instance": run.instance, "run": run.number})
+
+    def _take_over(self, run: Run) -> None:
+        """Answer for a run that an earlier keeper spawned."""
+        self.runs.add(run)
+        if run.pidfd is not None:
+            self._adopted[run.pidfd] = run
+            self.epoll.register(run.pidfd, select.EPOLLIN)
+
+    def _on_adopted_end(self, descriptor: int) -> None:
+        run = self._adopted.pop(descriptor)
+        self.epoll.unregister(descriptor)
+        self._main_ended(run, pidfd.exit_status(descriptor))
+
+    def _spawn_first(self, name: str, argv: Sequence[str]) -> None:
+        with self.limit.allocation():
+            self.held.hold(name, os.memfd_create(name, os.MFD_CLOEXEC))
+        order = {
+            "instance": name,
+            "run": self.journal.contents.highest.get(name, 0) + 1,
+            "streams": ["null", f"held:{name}", "daemon:2"],
+            "program": {"argv": list(argv), "working_dir": os.getcwd()},
+        }
+        HANDLERS["spawn"](self, order, [])
+
+    # ---------------------------------------------------------------- the end
+
+    def leave(self) -> None:
+        """Go, and let every worker live: the journal tells the next keeper all it needs."""
+        if self.notifier.present:
+            self.notifier.store(dict(self.held.items()))
+        self._code = 0
+
+    def exit(self, code: int) -> None:
+        """Go. What still lives cannot be ended; then the journal stays, so that it is known."""
+        if not self.runs.living():
+            self.journal.remove()
+        self._code = code
+        sys.stdout.flush()

@@ -1,0 +1,183 @@
+"""What a manager may order, and how the keeper obeys: one function an order, in one table.
+
+An order names runs, never pids. One about a run that is over is obeyed by doing nothing.
+"""
+
+import errno
+import os
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from supervisord_lite.keeper.runs import Phase, Run
+from supervisord_lite.keeper.spawner import Answer, Job, Outfit
+from supervisord_lite.keeper.trees import MARK
+from supervisord_lite.linux.descriptors import clear_nonblocking, close_all
+
+if TYPE_CHECKING:
+    from supervisord_lite.keeper.keeper import Keeper
+
+Order = dict[str, Any]
+Handler = Callable[["Keeper", Order, list[int]], None]
+
+# What the service manager told the daemon is not meant for its workers (sd_notify(3)).
+_NOT_PASSED_ON = ("NOTIFY_", "WATCHDOG_", "LISTEN_", "INVOCATION_ID", MARK)
+
+
+def inherited_environment() -> dict[str, str]:
+    """What workers get of the daemon's environment: the same at every run."""
+    return {
+        name: value for name, value in os.environ.items() if not name.startswith(_NOT_PASSED_ON)
+    }
+
+
+def _remember(keeper: "Keeper", order: Order, _: list[int]) -> None:
+    name, value = order["name"], order["value"]
+    keeper.journal.append({"remember": name, "value": value})
+
+
+def _hold(keeper: "Keeper", order: Order, descriptors: list[int]) -> None:
+    keeper.held.hold(order["name"], descriptors.pop(0))
+
+
+def _drop(keeper: "Keeper", order: Order, _: list[int]) -> None:
+    for name in order["names"]:
+        keeper.held.drop(name)
+
+
+def _spawn(keeper: "Keeper", order: Order, descriptors: list[int]) -> None:
+    attached = [descriptors.pop(0) for _ in range(order["streams"].count("attached"))]
+    if keeper.runs.refusal(order["instance"], order["run"]):
+        close_all(attached)  # a resend; what is true of the run has been told, or will be
+    else:
+        _spawn_run(keeper, order, attached)
+
+
+def _spawn_run(keeper: "Keeper", order: Order, attached: list[int]) -> None:
+    """Have a run made, and tell of it."""
+    run = Run(order["instance"], order["run"])
+    program = order["program"]
+    keeper.journal.append({"intent": [run.instance, run.number]})
+    keeper.runs.add(run)
+    job = Job(
+        argv=program["argv"],
+        working_dir=program["working_dir"],
+        environment=_environment(keeper, program, run),
+        umask=program.get("umask"),
+        identity=_ids(program),
+        outfit=_outfit(program),
+    )
+
+    def streams() -> list[int]:
+        given = iter(attached)
+        return [_stream(keeper, name, given, program) for name in order["streams"]]
+
+    def answered(answer: Answer) -> None:
+        close_all(attached)
+        keeper.spawn_answered(run, answer)
+
+    keeper.spawner.submit(job, streams, answered)
+
+
+def _stream(keeper: "Keeper", name: str, attached: Iterator[int], program: Order) -> int:
+    """The descriptor that a stream's name means: `null`, `daemon:N`, `attached`, `held:NAME`."""
+    kind, _, which = name.partition(":")
+    if kind == "null":
+        return keeper.null
+    if kind == "daemon":
+        return int(which)
+    if kind == "attached":
+        return next(attached)
+    if which not in keeper.held:
+        raise OSError(errno.EBADF, f"{which} is not held")
+    descriptor = keeper.held[which]
+    clear_nonblocking(descriptor)
+    if program.get("identity"):
+        # So that the worker may open its /dev/stdout again, which is this pipe.
+        os.fchown(descriptor, program["identity"]["uid"], program["identity"]["gid"])
+    return descriptor
+
+
+def _environment(keeper: "Keeper", program: Order, run: Run) -> dict[str, str]:
+    environment = {} if program.get("clear_environment") else dict(keeper.environment)
+    if who := program.get("identity"):
+        environment |= {
+            "HOME": who["home"],
+            "USER": who["name"],
+            "LOGNAME": who["name"],
+            "SHELL": who["shell"],
+        }
+    environment.update(program.get("environment", ()))
+    mark = f"{keeper.journal.contents.daemon}/{run.instance}/{run.number}"
+    return environment | {MARK: mark}
+
+
+def _ids(program: Order) -> tuple[int, int, tuple[int, ...]] | None:
+    who = program.get("identity")
+    return (who["uid"], who["gid"], tuple(who["groups"])) if who else None
+
+
+def _outfit(program: Order) -> Outfit:
+    return Outfit(
+        limits=tuple((x["name"], x["soft"], x["hard"]) for x in program.get("limits", ())),
+        nice=program.get("nice"),
+        oom_score_adj=program.get("oom_score_adj"),
+        cpu_affinity=tuple(program.get("cpu_affinity", ())),
+        no_new_privileges=program.get("no_new_privileges", False),
+    )
+
+
+def _signal(keeper: "Keeper", order: Order, _: list[int]) -> None:
+    run = keeper.runs.find(order["instance"], order["run"])
+    if run is None or run.phase not in (Phase.ALIVE, Phase.ENDED):
+        return
+    send = {
+        "main": keeper.trees.signal_main,
+        "group": keeper.trees.signal_group,
+        "tree": keeper.trees.signal_tree,
+    }[order["to"]]
+    send(run, order["signal"])
+
+
+def _sweep(keeper: "Keeper", order: Order, _: list[int]) -> None:
+    run = keeper.runs.find(order["instance"], order["run"])
+    if run is not None and not run.emptied:
+        keeper.sweeper.begin(run, time.monotonic())
+
+
+def _bury(keeper: "Keeper", order: Order, _: list[int]) -> None:
+    run = keeper.runs.find(order["instance"], order["run"])
+    if run is not None and run.phase in (Phase.ENDED, Phase.FAILED):
+        keeper.runs.bury(run)
+        keeper.journal.append({"over": [run.instance, run.number]})
+
+
+def _notify(keeper: "Keeper", order: Order, _: list[int]) -> None:
+    keeper.notifier.tell(order["state"])
+
+
+def _despair(keeper: "Keeper", order: Order, _: list[int]) -> None:
+    keeper.seat.last_words = order["traceback"]
+
+
+def _leave(keeper: "Keeper", _order: Order, _: list[int]) -> None:
+    keeper.leave()
+
+
+def _exit(keeper: "Keeper", order: Order, _: list[int]) -> None:
+    keeper.exit(order["code"])
+
+
+HANDLERS: dict[str, Handler] = {
+    "remember": _remember,
+    "hold": _hold,
+    "drop": _drop,
+    "spawn": _spawn,
+    "signal": _signal,
+    "sweep": _sweep,
+    "bury": _bury,
+    "notify": _notify,
+    "despair": _despair,
+    "leave": _leave,
+    "exit": _exit,
+}

@@ -1,0 +1,99 @@
+"""The last steps before a worker's program, for workers that want more than Popen can do.
+
+A program of its own, run as `python -I -S outfit.py JOB ERRORS`: it applies limits, priority,
+affinity, and the user, in the only order in which each step still has the right to happen, and
+then execs the worker's program in its place. It is single-threaded, so nothing of what makes
+Python between fork and exec dangerous applies, and it imports next to nothing.
+
+JOB is a descriptor with the marshalled job, ERRORS one that is closed by a successful exec; what
+fails is written there as `stage:errno:message`.
+"""
+
+import errno
+import marshal
+import os
+import resource
+import signal
+import sys
+from typing import Any
+
+
+def _apply_limits(job: dict[str, Any]) -> None:
+    for name, soft, hard in job["limits"]:
+        number = getattr(resource, f"RLIMIT_{name.upper()}")
+        bounds = [resource.RLIM_INFINITY if value is None else value for value in (soft, hard)]
+        try:
+            resource.setrlimit(number, (bounds[0], bounds[1]))
+        except ValueError as error:  # how the module says EPERM
+            raise PermissionError(errno.EPERM, f"{name}: {error}") from error
+
+
+def _apply_priorities(job: dict[str, Any]) -> None:
+    if job["oom_score_adj"] is not None:
+        with open("/proc/self/oom_score_adj", "w", encoding="ascii") as stream:
+            stream.write(str(job["oom_score_adj"]))
+    if job["nice"] is not None:
+        os.setpriority(os.PRIO_PROCESS, 0, job["nice"])
+    if job["cpu_affinity"]:
+        os.sched_setaffinity(0, job["cpu_affinity"])
+
+
+def _become(job: dict[str, Any]) -> None:
+    if job["identity"]:
+        uid, gid, groups = job["identity"]
+        os.setgroups(groups)
+        os.setresgid(gid, gid, gid)
+        os.setresuid(uid, uid, uid)
+        if os.getresuid() != (uid, uid, uid):
+            raise PermissionError(errno.EPERM, "the user is not what it should be")
+
+
+def _forbid_new_privileges(job: dict[str, Any]) -> None:
+    if job["no_new_privileges"]:
+        # ctypes is the one costly import here, so only those pay for it who ask for this.
+        import ctypes
+
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.prctl(38, 1, 0, 0, 0) != 0:  # PR_SET_NO_NEW_PRIVS, prctl(2)
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+
+
+def _enter(job: dict[str, Any]) -> None:
+    os.chdir(job["working_dir"])
+    if job["umask"] is not None:
+        os.umask(job["umask"])
+
+
+def _execute(job: dict[str, Any]) -> None:
+    # Python ignores these two for itself; a worker starts with the defaults.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+    os.execvpe(job["argv"][0], job["argv"], job["environment"])
+
+
+_STAGES = (
+    ("limits", _apply_limits),
+    ("priorities", _apply_priorities),
+    ("working_dir", _enter),
+    ("user", _become),
+    ("no_new_privileges", _forbid_new_privileges),
+    ("exec", _execute),
+)
+
+
+def main(job_descriptor: int, error_descriptor: int) -> None:
+    with open(job_descriptor, "rb") as stream:
+        job = marshal.load(stream)  # noqa: S302 - our own parent wrote it
+    os.set_inheritable(error_descriptor, False)
+    for stage, step in _STAGES:
+        try:
+            step(job)
+        except OSError as error:
+            text = f"{stage}:{error.errno}:{error.strerror}"
+            os.write(error_descriptor, text.encode(errors="replace"))
+            os._exit(127)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))

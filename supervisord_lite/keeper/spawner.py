@@ -1,0 +1,341 @@
+"""Spawning, off the main thread, so that a hung file system hangs a thread and not the daemon.
+
+A spawner thread has a descriptor table of its own (CLONE_FILES unshared) that holds its socket and
+little else. A job reaches it with exactly the child's descriptors, so nothing can leak into a
+child, and a spawn costs the same whether the keeper holds ten descriptors or nineteen thousand.
+
+Two threads take jobs in turn. One that is busy with a job for more than `_PATIENCE` seconds is
+replaced and left to itself; after `DEADLINE` seconds its job has failed, whatever becomes of it,
+and a child that it still makes is killed.
+"""
+
+import errno
+import fcntl
+import marshal
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+
+from supervisord_lite.linux.descriptors import DescriptorLimit, close_all, receive_with, send_with
+from supervisord_lite.linux.prctl import unshare_descriptors
+from supervisord_lite.linux.process_table import read_entry
+
+DEADLINE = 10.0
+_PATIENCE = 0.2
+_THREADS = 2
+_SOCKET_AT = 900  # where a thread keeps its socket: below any soft limit, above any child's need
+_LIFTED = 300  # where the descriptors of a job wait until they get the child's numbers
+_OUTFIT = os.path.join(os.path.dirname(__file__), "outfit.py")
+
+
+Streams = Callable[[], Sequence[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Outfit:
+    """What Popen cannot do for a child; see `keeper.outfit`."""
+
+    limits: tuple[tuple[str, int | None, int | None], ...] = ()
+    nice: int | None = None
+    oom_score_adj: int | None = None
+    cpu_affinity: tuple[int, ...] = ()
+    no_new_privileges: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One child to be made. Its descriptors become 0, 1 and 2, further ones 3 and up."""
+
+    argv: Sequence[str]
+    working_dir: str
+    environment: dict[str, str]
+    umask: int | None = None
+    identity: tuple[int, int, tuple[int, ...]] | None = None  # uid, gid, supplementary groups
+    outfit: Outfit = Outfit()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of a job: a pid and its start time, or the stage and errno of the failure."""
+
+    pid: int = 0
+    started: int = 0
+    stage: str = ""
+    errno: int = 0
+    message: str = ""
+
+
+@dataclass(slots=True)
+class _Ticket:
+    """A job on its way, and since when a thread has it."""
+
+    number: int
+    job: Job
+    streams: Streams
+    done: Callable[[Answer], None]
+    begun: float = 0.0
+    expired: bool = False
+
+
+class Spawner:
+    """The main thread's side: hands out jobs, takes answers, replaces a thread that hangs.
+
+    `fileno` is readable when there is an answer (`collect`); `deadline` is when `expire` is due.
+    """
+
+    def __init__(self, limit: DescriptorLimit, keep_open: int) -> None:
+        """`keep_open` is the one descriptor that a thread's table shares with ours: the end that
+        Python's signal handler writes to, in whichever thread the kernel runs it.
+        """
+        self._limit = limit
+        self._keep_open = keep_open
+        self._latest = 0
+        self._waiting: deque[_Ticket] = deque()
+        self._given: dict[_Thread, _Ticket] = {}
+        self._answers, self._answering = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._answers.setblocking(False)
+        self._idle = [self._fresh_thread() for _ in range(_THREADS)]
+        self._replaced: set[_Thread] = set()
+
+    def fileno(self) -> int:
+        return self._answers.fileno()
+
+    def submit(self, job: Job, streams: Streams, done: Callable[[Answer], None]) -> None:
+        """Have a child made. `streams` gives its descriptors when a thread is free for it; `done`
+        is called once, from here, from `collect` or from `expire`.
+        """
+        self._latest += 1
+        self._waiting.append(_Ticket(self._latest, job, streams, done))
+        self._hand_out()
+
+    @property
+    def latest(self) -> int:
+        """The number of the job submitted last."""
+        return self._latest
+
+    @property
+    def settled(self) -> int:
+        """All jobs up to this number are answered: every child that they made is known."""
+        unanswered = [t.number for t in (*self._waiting, *self._given.values())]
+        return min(unanswered, default=self._latest + 1) - 1
+
+    def deadline(self) -> float | None:
+        """When `expire` must be called next (CLOCK_MONOTONIC)."""
+        times = [
+            ticket.begun + (DEADLINE if thread in self._replaced else _PATIENCE)
+            for thread, ticket in self._given.items()
+            if not ticket.expired
+        ]
+        return min(times, default=None)
+
+    def collect(self) -> None:
+        """Take the answers that are here."""
+        while True:
+            try:
+                number, fields = marshal.loads(self._answers.recv(4096))  # noqa: S302 - our thread
+            except BlockingIOError:
+                break
+            thread = next(t for t, ticket in self._given.items() if ticket.number == number)
+            ticket = self._given.pop(thread)
+            if thread in self._replaced:
+                self._replaced.discard(thread)
+                thread.close()
+            else:
+                self._idle.append(thread)
+            _deliver(ticket, Answer(*fields))
+        self._hand_out()
+
+    def expire(self, now: float) -> None:
+        """Replace the threads that hang, and fail the jobs that have hung too long."""
+        for thread, ticket in list(self._given.items()):
+            if thread not in self._replaced and now >= ticket.begun + _PATIENCE:
+                self._replaced.add(thread)
+                self._idle.append(self._fresh_thread())
+            if not ticket.expired and now >= ticket.begun + DEADLINE:
+                ticket.expired = True
+                text = f"no answer within {DEADLINE:.0f} s"
+                ticket.done(Answer(stage="deadline", errno=errno.ETIMEDOUT, message=text))
+        self._hand_out()
+
+    def _hand_out(self) -> None:
+        while self._waiting and self._idle:
+            ticket = self._waiting.popleft()
+            try:
+                descriptors = ticket.streams()
+            except OSError as error:
+                ticket.done(
+                    Answer(stage="streams", errno=error.errno or 0, message=str(error.strerror))
+                )
+                continue
+            thread = self._idle.pop()
+            ticket.begun = time.monotonic()
+            self._given[thread] = ticket
+            thread.give(ticket, descriptors)
+
+    def _fresh_thread(self) -> "_Thread":
+        return _Thread(self._limit, self._answering, self._keep_open)
+
+
+def _deliver(ticket: _Ticket, answer: Answer) -> None:
+    if not ticket.expired:
+        ticket.done(answer)
+    elif answer.pid:  # too late: nobody reckons with this child any more
+        os.kill(answer.pid, signal.SIGKILL)
+
+
+class _Thread:
+    """One spawner thread: receives a job, makes the child, answers, waits for the next."""
+
+    def __init__(self, limit: DescriptorLimit, answering: socket.socket, keep_open: int) -> None:
+        self._limit = limit
+        self._keep_open = keep_open
+        self._ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._job: Job | None = None
+        ready = threading.Event()
+        arguments = (theirs.fileno(), answering.fileno(), ready)
+        threading.Thread(target=self._run, args=arguments, name="spawner", daemon=True).start()
+        # The thread copies our table and closes what it does not need; only then may we go on.
+        ready.wait()
+        theirs.close()
+
+    def give(self, ticket: _Ticket, descriptors: Sequence[int]) -> None:
+        self._job = ticket.job
+        send_with(self._ours, ticket.number.to_bytes(8, "little"), descriptors)
+
+    def close(self) -> None:
+        self._ours.close()
+
+    def _run(self, jobs: int, answers: int, ready: threading.Event) -> None:
+        unshare_descriptors()
+        os.dup2(jobs, _SOCKET_AT, inheritable=False)
+        os.dup2(answers, _SOCKET_AT + 1, inheritable=False)
+        kept = sorted({self._keep_open, _SOCKET_AT, _SOCKET_AT + 1})
+        for low, high in zip([-1, *kept], [*kept, os.sysconf("SC_OPEN_MAX")], strict=True):
+            os.closerange(low + 1, high)
+        for number in range(3):
+            os.dup2(os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC), number)
+        ready.set()
+        # These two objects live and die with the thread, whose table alone knows their numbers.
+        source = socket.socket(fileno=_SOCKET_AT)
+        answering = socket.socket(fileno=_SOCKET_AT + 1)
+        while True:
+            label, descriptors = receive_with(source, 8)
+            if not label:
+                break
+            assert self._job is not None
+            answer = self._make(self._job, _lift(descriptors))
+            fields = (answer.pid, answer.started, answer.stage, answer.errno, answer.message)
+            answering.send(marshal.dumps((int.from_bytes(label, "little"), fields)))
+        source.close()
+        answering.close()
+        os.closerange(0, _SOCKET_AT)
+
+    def _make(self, job: Job, received: list[int]) -> Answer:
+        try:
+            if job.outfit == Outfit():
+                pid = self._spawn(job, job.argv, received)
+            else:
+                pid = self._spawn_with_outfit(job, received)
+        except _StageFailed as failed:
+            text = os.strerror(failed.number) if failed.number else failed.text
+            return Answer(stage=failed.stage, errno=failed.number, message=text)
+        finally:
+            close_all(received)
+        entry = read_entry(pid)
+        return Answer(pid=pid, started=entry.started if entry else 0)
+
+    def _spawn(self, job: Job, argv: Sequence[str], received: list[int]) -> int:
+        identity = job.identity or (None, None, None)
+        extra = [os.dup2(number, 3 + n) for n, number in enumerate(received[3:])]
+        try:
+            with self._limit.spawning():
+                child = subprocess.Popen(
+                    argv,
+                    stdin=received[0],
+                    stdout=received[1],
+                    stderr=received[2],
+                    close_fds=False,  # this table holds nothing that a child must not have
+                    start_new_session=True,
+                    restore_signals=True,
+                    cwd=job.working_dir,
+                    env=job.environment,
+                    umask=-1 if job.umask is None else job.umask,
+                    user=identity[0],
+                    group=identity[1],
+                    extra_groups=identity[2],
+                )
+        except (OSError, ValueError) as error:
+            raise _StageFailed(*_stage_of(error, job)) from error
+        finally:
+            close_all(extra)
+        # The keeper reaps; a Popen object without a status would be reaped behind our back.
+        child.returncode = 0
+        return child.pid
+
+    def _spawn_with_outfit(self, job: Job, received: list[int]) -> int:
+        """Start `keeper.outfit`, which becomes the program, and wait until it has or has failed."""
+        plain = {
+            "argv": list(job.argv),
+            "environment": job.environment,
+            "working_dir": job.working_dir,
+            "umask": job.umask,
+            "identity": job.identity,
+            **asdict(job.outfit),
+        }
+        order = os.memfd_create("job", os.MFD_CLOEXEC)
+        os.write(order, marshal.dumps(plain))
+        os.lseek(order, 0, os.SEEK_SET)
+        read_end, write_end = os.pipe2(os.O_CLOEXEC)
+        numbers = [str(len(received)), str(len(received) + 1)]
+        argv = [sys.executable, "-I", "-S", _OUTFIT, *numbers]
+        bare = Job(argv, "/", job.environment)
+        try:
+            pid = self._spawn(bare, argv, [*received, order, write_end])
+        finally:
+            close_all((order, write_end))
+        with open(read_end, "rb") as errors:
+            said = errors.read()
+        if said:
+            stage, number, text = said.decode(errors="replace").split(":", 2)
+            raise _StageFailed(stage, int(number) if number.isdecimal() else 0, text)
+        return pid
+
+
+class _StageFailed(Exception):
+    """A stage of spawning failed: which, its errno, and words where there is no errno."""
+
+    def __init__(self, stage: str, number: int, text: str) -> None:
+        super().__init__(f"{stage}: {text}")
+        self.stage, self.number, self.text = stage, number, text
+
+
+def _lift(received: list[int]) -> list[int]:
+    """Move descriptors out of the low numbers, which are those of the child."""
+    lifted = [fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, _LIFTED) for number in received]
+    close_all(received)
+    return lifted
+
+
+def _stage_of(error: OSError | ValueError, job: Job) -> tuple[str, int, str]:
+    """Which stage of Popen's child an error comes from.
+
+    Popen tells exec from what comes before it by the file name: the program's, or the working
+    directory's. Of what comes before, only the change of user fails with these numbers.
+    """
+    if isinstance(error, ValueError):  # a NUL byte in an argument, say
+        return "exec", errno.EINVAL, str(error)
+    number = error.errno or 0
+    if error.filename is None:
+        return "fork", number, str(error)
+    if error.filename is not job.working_dir:
+        return "exec", number, str(error)
+    if job.identity and number in (errno.EPERM, errno.EAGAIN, errno.EINVAL):
+        return "user", number, str(error)
+    return "working_dir", number, str(error)

@@ -1,0 +1,116 @@
+"""Passing descriptors over Unix sockets, and the limit on how many a process may have.
+
+Sources: unix(7) for SCM_RIGHTS, getrlimit(2) for RLIMIT_NOFILE. `socket.recv_fds` is not used:
+it ignores its flags, so what it receives leaks into children started at that moment.
+"""
+
+import array
+import contextlib
+import errno
+import fcntl
+import os
+import resource
+import socket
+import threading
+from collections.abc import Iterable, Iterator
+
+MOST_PER_MESSAGE = 250  # the kernel's SCM_MAX_FD is 253
+_INT = array.array("i").itemsize
+
+
+def send_with(
+    channel: socket.socket, payload: bytes, descriptors: Iterable[int], flags: int = 0
+) -> None:
+    """Send one message and duplicates of these descriptors with it."""
+    rights = array.array("i", descriptors)
+    ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)] if rights else []
+    channel.sendmsg([payload], ancillary, flags)
+
+
+def receive_with(channel: socket.socket, size: int, flags: int = 0) -> tuple[bytes, list[int]]:
+    """Receive one message of at most `size` bytes and its descriptors, all close-on-exec.
+
+    Raises OSError (EMFILE) when descriptors were lost to our own limit.
+    """
+    space = socket.CMSG_SPACE(MOST_PER_MESSAGE * _INT)
+    payload, ancillary, got, _ = channel.recvmsg(size, space, flags | socket.MSG_CMSG_CLOEXEC)
+    descriptors: list[int] = []
+    for level, kind, data in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            numbers = array.array("i")
+            numbers.frombytes(data[: len(data) - len(data) % _INT])
+            descriptors.extend(numbers)
+    if got & socket.MSG_CTRUNC:
+        close_all(descriptors)
+        raise OSError(
+            errno.EMFILE, "cannot receive descriptors: the limit on open files is reached"
+        )
+    return payload, descriptors
+
+
+def close_all(descriptors: Iterable[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
+
+
+def clear_nonblocking(descriptor: int) -> None:
+    """Undo O_NONBLOCK, which one run may have set on a description that the next one inherits."""
+    flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
+    if flags & os.O_NONBLOCK:
+        fcntl.fcntl(descriptor, fcntl.F_SETFL, flags & ~os.O_NONBLOCK)
+
+
+def raise_limit() -> None:
+    """Let this process have as many descriptors as its hard limit allows."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+class DescriptorLimit:
+    """Lets this process hold as many descriptors as its hard limit allows, while every child
+    starts with the soft limit that the process was itself started with.
+
+    The kernel looks at the limit only when a descriptor is made, so the soft limit stays low and
+    is raised for the moments in which the main thread makes some. Those moments and the spawning
+    of children exclude each other; a spawn that hangs has forked long before, and is not waited
+    for.
+    """
+
+    _A_FORK_TAKES_AT_MOST = 0.5  # seconds
+
+    def __init__(self) -> None:
+        self.soft, self.hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._changed = threading.Condition()
+        self._spawning = 0
+        self._allocating = False
+
+    @contextlib.contextmanager
+    def allocation(self) -> Iterator[None]:
+        """Within it, the main thread may make descriptors up to the hard limit."""
+        if self.soft == self.hard:
+            yield
+            return
+        with self._changed:
+            self._allocating = True
+            self._changed.wait_for(lambda: self._spawning == 0, self._A_FORK_TAKES_AT_MOST)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (self.hard, self.hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (self.soft, self.hard))
+            with self._changed:
+                self._allocating = False
+                self._changed.notify_all()
+
+    @contextlib.contextmanager
+    def spawning(self) -> Iterator[None]:
+        """Within it, a child is forked and gets the original limit. Threads may share it."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._allocating)
+            self._spawning += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._spawning -= 1
+                self._changed.notify_all()

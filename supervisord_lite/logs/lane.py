@@ -1,0 +1,188 @@
+"""A lane: the thread that moves the bytes of all logs on one file system.
+
+It is alone with its hop, so that a disk that does not answer holds up nobody else's logs, and
+never the thread that decides. Orders are posted to it and carried out between two steps, when
+the hop is empty. With nothing to move it sleeps without a timeout.
+"""
+
+import os
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+from supervisord_lite.core.spec import Log
+from supervisord_lite.logs import poller
+from supervisord_lite.logs.bench import Bench
+from supervisord_lite.logs.event import LogEvent
+from supervisord_lite.logs.hop import Hop, Passage
+from supervisord_lite.logs.poller import Poller
+from supervisord_lite.logs.stream import Stream
+from supervisord_lite.logs.tap import Openings
+from supervisord_lite.logs.watchdog import Watchdog
+
+_RETRY = 1.0  # seconds between two attempts of a stream in trouble
+
+Order = Callable[[], None]
+
+
+class Lane:
+    """`post`, `enter`, `move`, `start` and `stop` are for the caller's thread."""
+
+    def __init__(
+        self, place: str, hop: Hop, report: Callable[[LogEvent], None], watchdog: Watchdog
+    ) -> None:
+        self.place = place
+        self.busy_since = 0.0  # CLOCK_MONOTONIC; 0: it sleeps
+        self._watchdog = watchdog
+        self._orders: deque[Order] = deque()
+        self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._streams: dict[str, Stream] = {}
+        self._stopped = False  # in the caller's thread
+        self._over = False  # in the lane's
+        self._retry_at = 0.0
+        wait = Poller()
+        self._bench = Bench(Passage(hop), report, wait, Openings(wait))
+        wait.add(self._bell, poller.IN, self._rung)
+        self._thread = threading.Thread(target=self._run, name=f"logs {place}", daemon=True)
+
+    def post(self, order: Order) -> None:
+        """Have an order carried out; after `stop`, none is."""
+        if not self._stopped:
+            self._orders.append(order)
+            os.eventfd_write(self._bell, 1)
+
+    def tell(self, stream: Stream, order: Order) -> None:
+        """Have an order about a stream carried out, once the stream is here."""
+        self.post(lambda: self._carry_out(stream, order))
+
+    def enter(self, stream: Stream) -> None:
+        """Take over a stream that no lane has."""
+        self.post(lambda: self._take_in(stream))
+
+    def leave(self, stream: Stream) -> None:
+        """Log what is in the stream's pipe now, and let go of it."""
+
+        def order() -> None:
+            stream.drain()
+            stream.discard_pending()
+            self._let_go(stream)
+            stream.close()
+
+        self.tell(stream, order)
+
+    def move(self, stream: Stream, log: Log, target: "Lane") -> None:
+        """Hand a stream over to another lane. That one touches its pipe only when this one is
+        through with it: two at one pipe would mix up its bytes.
+        """
+
+        def order() -> None:
+            stream.drain()
+            self._let_go(stream)
+            stream.log = log
+            target.enter(stream)
+
+        self.tell(stream, order)
+
+    def passed(self) -> threading.Event:
+        """An event that comes once everything that was posted until now is done."""
+        done = threading.Event()
+        self.post(done.set)
+        return done
+
+    def drained(self, stream: Stream) -> threading.Event:
+        """An event that comes once all that is in the stream's pipe now is in its file."""
+        done = threading.Event()
+
+        def order() -> None:
+            stream.drain()
+            if not stream.waits:
+                done.set()
+
+        self.tell(stream, order)
+        return done
+
+    def reopen(self) -> None:
+        """Open all logs again by their names."""
+
+        def order() -> None:
+            for stream in self._streams.values():
+                stream.reopen()
+
+        self.post(order)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the present step."""
+
+        def order() -> None:
+            self._over = True
+
+        self.post(order)
+        self._stopped = True
+
+    def join(self, timeout: float) -> bool:
+        """Wait for the end; False if it has not come."""
+        if self._thread.ident is None:
+            self._bench.close()
+        else:
+            self._thread.join(timeout)
+        if self._thread.is_alive():
+            return False
+        os.close(self._bell)
+        return True
+
+    # In the lane's thread.
+
+    def _run(self) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        while not self._over:
+            ready = self._bench.poller.wait(self._timeout())
+            self.busy_since = time.monotonic()
+            if not self._watchdog.awake:
+                self._watchdog.rouse()
+            for handler, events in ready:
+                handler(events)
+            if self._bench.retries and self.busy_since >= self._retry_at:
+                self._retry()
+            self.busy_since = 0.0
+        for stream in list(self._streams.values()):
+            self._let_go(stream)
+            stream.close()
+        self._bench.close()
+
+    def _timeout(self) -> float | None:
+        if not self._bench.retries:
+            return None
+        return max(0.0, self._retry_at - time.monotonic())
+
+    def _retry(self) -> None:
+        for stream in list(self._bench.retries):
+            stream.retry()
+        self._retry_at = time.monotonic() + _RETRY
+
+    def _rung(self, _events: int) -> None:
+        os.eventfd_read(self._bell)
+        while self._orders and not self._over:
+            self._orders.popleft()()
+
+    def _take_in(self, stream: Stream) -> None:
+        self._streams[stream.name] = stream
+        stream.begin(self._bench)
+        deferred, stream.deferred = stream.deferred, []
+        for order in deferred:
+            order()
+
+    def _carry_out(self, stream: Stream, order: Order) -> None:
+        if self._streams.get(stream.name) is stream:
+            order()
+        else:
+            stream.deferred.append(order)
+
+    def _let_go(self, stream: Stream) -> None:
+        del self._streams[stream.name]
+        stream.part()

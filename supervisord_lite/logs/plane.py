@@ -1,0 +1,177 @@
+"""The data plane as its owner sees it: streams are attached, adjusted and detached, and their
+bytes go from pipe to file in threads of its own, one a file system (a *lane*).
+
+Nothing here blocks but `flush` and `stop`. It knows no states: a run is a number in an index.
+Hops come from a `HopStore`, one a lane plus one for each stream whose worker waits while the disk
+is full; a hop that a killed data plane left with bytes in it is emptied into the stream that its
+owner word names, when that stream is attached and before anything else is written there.
+So: construct, attach every stream, then `start`. Call everything from one thread.
+"""
+
+import os
+import time
+from collections.abc import Callable
+from functools import partial
+from itertools import count
+
+from supervisord_lite.core.spec import Log, OnFull
+from supervisord_lite.linux import mounts, pipes
+from supervisord_lite.logs.event import LogEvent, StallBegan, StallEnded, StreamStatus
+from supervisord_lite.logs.hop import Hop, HopStore, left_in, make_hop
+from supervisord_lite.logs.lane import Lane
+from supervisord_lite.logs.stream import Stream
+from supervisord_lite.logs.watchdog import STALLED, Busy, Watchdog
+
+__all__ = ["DataPlane", "Hop", "HopStore", "LogEvent", "StreamStatus", "make_hop"]
+
+Wake = Callable[[], None]
+
+
+def make_stream_pipe() -> int:
+    """The O_RDWR descriptor of a fresh pipe for one stream; it is kept across all its runs."""
+    return pipes.make_shared()
+
+
+class DataPlane:
+    """See the module. `report` is called in the data plane's threads, and must only hand on."""
+
+    def __init__(self, hops: HopStore, report: Callable[[LogEvent], None]) -> None:
+        self._hops = hops
+        self._report = report
+        owners = ((left_in(hop), hop) for hop in hops.held().values())
+        self._leftovers = {owner: hop for owner, hop in owners if owner is not None}
+        self._soiled = set(self._leftovers.values())
+        self._lanes: dict[str, Lane] = {}
+        self._places: dict[str, str] = {}  # directory of a log: place of its lane
+        self._streams: dict[str, tuple[Stream, Lane]] = {}
+        self._wakes: dict[str, tuple[Wake, ...]] = {}
+        self._watchdog = Watchdog(self._stall_began, self._stall_ended)
+        self._started = False
+
+    def start(self) -> None:
+        """Begin to move bytes."""
+        self._started = True
+        self._watchdog.start()
+        for lane in self._lanes.values():
+            lane.start()
+
+    def attach(self, stream: str, pipe: int, log: Log) -> None:
+        """Log what comes through `pipe`, which stays the caller's. A log that cannot be opened is
+        reported and tried again, and its output handled as `on_full` says.
+        """
+        assert stream not in self._streams, "a stream is attached once"
+        lane = self._lane(log.path)
+        leftover = self._leftovers.pop(stream, None)
+        attached = Stream(stream, pipe, log, self._wakes, self._own_hop(stream, log), leftover)
+        self._streams[stream] = attached, lane
+        lane.enter(attached)
+
+    def adjust(self, stream: str, log: Log) -> None:
+        """Go on with another path, rotation, tap or `on_full`."""
+        attached, lane = self._streams[stream]
+        target = self._lane(log.path)
+        if target is not lane:
+            lane.move(attached, log, target)
+            self._streams[stream] = attached, target
+        target.tell(attached, partial(attached.adjust, log, self._own_hop(stream, log)))
+
+    def detach(self, stream: str) -> None:
+        """Log what is in the pipe now, then let go of the stream."""
+        attached, lane = self._streams.pop(stream)
+        lane.leave(attached)
+
+    def began(self, stream: str, run: int) -> None:
+        """What comes from now on is of `run`. To be called before the run is spawned."""
+        attached, lane = self._streams[stream]
+        lane.tell(attached, partial(attached.mark_run, run))
+
+    def ended(self, stream: str, run: int) -> None:
+        """The main process of `run` is gone: what is in the pipe now is the last of its output,
+        and what comes later is a grandchild's.
+        """
+        attached, lane = self._streams[stream]
+        lane.tell(attached, partial(attached.end_run, run))
+
+    def reopen(self) -> None:
+        """Open every log again by its name."""
+        self._places.clear()
+        for lane in self._lanes.values():
+            lane.reopen()
+
+    def flush(self, timeout: float) -> bool:
+        """Wait until all that was in the pipes is in the files; False after `timeout` seconds."""
+        deadline = time.monotonic() + timeout
+        awaited = [lane.drained(stream) for stream, lane in self._streams.values()]
+        awaited += [lane.passed() for lane in self._lanes.values()]
+        return all(done.wait(max(0.0, deadline - time.monotonic())) for done in awaited)
+
+    def stop(self, timeout: float = 10.0) -> bool:
+        """End all lanes between two steps and let go of everything. False: a disk holds one of
+        them; what it was writing is safe in its hop, and only the process's end frees it.
+        """
+        deadline = time.monotonic() + timeout
+        for lane in self._lanes.values():
+            lane.stop()
+        self._watchdog.stop()
+        if not self._started:
+            for stream, _ in self._streams.values():
+                stream.close()
+        lanes = list(self._lanes.values())
+        self._lanes.clear()
+        ended = [lane.join(max(0.0, deadline - time.monotonic())) for lane in lanes]
+        return all(ended)  # each was joined, whatever became of the one before
+
+    def watch(self, stream: str, wake: Wake) -> Wake:
+        """Call `wake` in a lane's thread whenever the stream's log grew; answers the cancel. It
+        comes often under load and must be cheap: set a flag, and do nothing if it is set.
+        """
+        self._wakes[stream] = (*self._wakes.get(stream, ()), wake)
+
+        def cancel() -> None:
+            left = tuple(other for other in self._wakes.get(stream, ()) if other is not wake)
+            if left:
+                self._wakes[stream] = left
+            else:
+                self._wakes.pop(stream, None)
+
+        return cancel
+
+    def status(self, stream: str) -> StreamStatus:
+        """The stream as last seen, without touching a disk."""
+        attached, lane = self._streams[stream]
+        since = lane.busy_since
+        stalled = since if since and time.monotonic() - since >= STALLED else None
+        return StreamStatus(
+            attached.log.path, attached.size, *attached.dropped, attached.trouble, stalled
+        )
+
+    def _lane(self, path: str) -> Lane:
+        directory = os.path.dirname(path)
+        if directory not in self._places:
+            self._places[directory] = mounts.point_of(directory, mounts.points())
+        place = self._places[directory]
+        if place not in self._lanes:
+            lane = Lane(place, self._fresh_hop(f"lane {place}"), self._report, self._watchdog)
+            self._lanes[place] = lane
+            self._watchdog.watch(lane)
+            if self._started:
+                lane.start()
+        return self._lanes[place]
+
+    def _own_hop(self, stream: str, log: Log) -> Hop | None:
+        return self._fresh_hop(f"stream {stream}") if log.on_full is OnFull.BLOCK else None
+
+    def _fresh_hop(self, key: str) -> Hop:
+        """A hop under this key that nobody's bytes are waiting in."""
+        for number in count():
+            hop = self._hops.get(f"{key} {number}")
+            if hop not in self._soiled:
+                return hop
+        raise AssertionError("numbers do not end")
+
+    def _stall_began(self, lane: Busy) -> None:
+        held = tuple(name for name, (_, home) in list(self._streams.items()) if home is lane)
+        self._report(StallBegan(lane.place, held))
+
+    def _stall_ended(self, lane: Busy) -> None:
+        self._report(StallEnded(lane.place))

@@ -1,0 +1,1 @@
+"""DOING it: the loop around the core, and how it comes back after a SIGKILL."""

@@ -1,0 +1,320 @@
+"""One manager, put together: what it takes over, what it serves, how it ends.
+
+It holds every decision and no irreplaceable thing. First boot and recovery are one path: restore
+the fleet from what the keeper has, which at first is nothing, then apply what was compiled.
+"""
+
+import asyncio
+import json
+import signal
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+from supervisord_lite.channels.pipes import PipeChannels
+from supervisord_lite.core.command import Finish
+from supervisord_lite.core.event import Configured, Hastened, MainExited, ShutdownRequested
+from supervisord_lite.core.fleet import Fleet
+from supervisord_lite.core.plain import from_plain
+from supervisord_lite.core.plan import Plan
+from supervisord_lite.core.state import Instance, Shutdown
+from supervisord_lite.keeper.protocol import Packet
+from supervisord_lite.keeper.signals import LEAVE
+from supervisord_lite.linux.lock_file import AlreadyRunning
+from supervisord_lite.logs.event import StreamStatus
+from supervisord_lite.logs.plane import DataPlane
+from supervisord_lite.manager.compiling import (
+    APPLY,
+    BadConfiguration,
+    Compiled,
+    Compiler,
+    read_compiled,
+)
+from supervisord_lite.manager.control_socket import ControlSocket
+from supervisord_lite.manager.core_loop import CoreLoop
+from supervisord_lite.manager.executor import CONFIGURATION, SHUTDOWN, Executor
+from supervisord_lite.manager.facts import to_event
+from supervisord_lite.manager.keeper_link import Inheritance, KeeperLink
+from supervisord_lite.manager.log_access import Logs
+from supervisord_lite.manager.notices import Notices
+from supervisord_lite.manager.outputs import HeldHops, Outputs
+from supervisord_lite.manager.service import Service
+from supervisord_lite.manager.starts import Starts
+from supervisord_lite.manager.waiting import Waiters
+
+BAD_CONFIGURATION = 2
+CANNOT_SERVE = 1
+_LAST_WORDS = 5.0  # seconds that output may still take to reach its file at the end
+
+
+class Server(Protocol):
+    """The control API's server, as far as a manager needs to know it."""
+
+    def listen(self, listener: socket.socket) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+Serve = Callable[[socket.socket, Service, Logs], Awaitable[Server]]
+
+
+class Manager:
+    """Lives inside a running event loop. `done` is set to how the process is to end: "exit" when
+    the keeper was told to, "orphaned" when the keeper is gone.
+    """
+
+    def __init__(self, link: KeeperLink, given: Inheritance, serve: Serve) -> None:
+        self.greeting: dict[str, Any] = given.greeting
+        self.applied: Compiled | None = None
+        self.done: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._link = link
+        self._serve = serve
+        self._server: Server | None = None
+        self._terminations = 0
+        self._tasks: set[asyncio.Task[Any]] = set()
+        fleet = self._restored(given)
+        self._fleet = fleet
+        self._executor = Executor(link, fleet)
+        self._core = CoreLoop(fleet, self._executor.carry_out)
+        self.notices = Notices(link, fleet, terminal=bool(given.greeting.get("terminal")))
+        self._plane = self._take_over_output(given)
+        self._compiler = Compiler(link, given.held, given.greeting.get("files", ()))
+        self._waiters = Waiters(fleet)
+        self._control = ControlSocket(given.held, self._executor.hold, self._listen)
+        self._service = Service(self._core, link, self._waiters, self._compiler, self)
+        self._starts = Starts()
+        self._executor.watchers += [
+            self._starts.announced,
+            self.notices.announced,
+            self._waiters.announced,
+        ]
+        self._executor.on_finish = self._finish
+
+    def _restored(self, given: Inheritance) -> Fleet:
+        records = dict(given.records)
+        held = bool(given.greeting.get("hold"))
+        if (text := records.pop(CONFIGURATION, None)) is not None:
+            self.applied = read_compiled(text)
+        shutdown = records.pop(SHUTDOWN, None)
+        return Fleet.restore(
+            self.applied.configuration if self.applied else None,
+            [from_plain(Instance, json.loads(text)) for text in records.values()],
+            held=held,
+            shutdown=from_plain(Shutdown, json.loads(shutdown)) if shutdown else None,
+        )
+
+    def _take_over_output(self, given: Inheritance) -> DataPlane:
+        """The data plane, with every stream attached that an earlier one had."""
+        executor = self._executor
+        loop = asyncio.get_running_loop()
+
+        def report(event: Any) -> None:
+            loop.call_soon_threadsafe(self.notices.happened_to_log, event)
+
+        plane = DataPlane(HeldHops(given.held, executor.hold), report)
+        self.notices.plane = plane
+        executor.channels = PipeChannels(given.held, executor.hold, executor.drop)
+        executor.outputs = Outputs(plane, executor.hold, executor.drop, self.notices)
+        specs = {name: instance.spec for name, instance in self._fleet.instances.items()}
+        executor.outputs.take_over(specs, given.held)
+        plane.start()
+        return plane
+
+    def start(self, facts: list[Packet]) -> None:
+        """Go on where the last manager stopped, or begin."""
+        if self.applied is not None:
+            self._executor.compiled = self.applied.text
+            self._executor.channels.declare(self.applied.configuration.channels)
+        self._core.recover()
+        pending = any(fact.get("instance") == APPLY for fact in facts)
+        if pending or self.applied is None:
+            self._run(self._apply_inherited())
+        for fact in facts:
+            self._take_fact(fact)
+        self._link.attach(asyncio.get_running_loop(), self._take_packet, self._keeper_is_gone)
+        if self.applied is not None:
+            self._run(self._open_control(self.applied))
+
+    # ---------------------------------------------------------------- facts
+
+    def _take_packet(self, packet: Packet) -> None:
+        if packet.get("tell") == "signalled":
+            self._take_signal(packet["signal"])
+        else:
+            self._take_fact(packet)
+
+    def _take_fact(self, fact: Packet) -> None:
+        if self._compiler.take(fact):
+            return
+        event = to_event(fact)
+        if event is None:
+            return
+        if isinstance(event, MainExited):
+            self._executor.outputs.ended(event.instance, event.run)
+        self._core.take(event)
+
+    def _take_signal(self, number: int) -> None:
+        if number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+            self._terminate()
+        elif number == signal.SIGHUP:
+            self._run(self._reload_by_signal())
+        elif number == signal.SIGUSR2:
+            self.reopen_logs()
+        elif number == LEAVE:
+            self.leave()
+
+    # ---------------------------------------------------------------- configuration
+
+    async def _apply_inherited(self) -> None:
+        """Apply what was being compiled before this manager was there: at boot, the file."""
+        text = await self._compiler.inherited(APPLY)
+        try:
+            await self._apply(read_compiled(text))
+        except BadConfiguration as bad:
+            self._say_problems(bad)
+            if self.applied is None:
+                await self._give_up(BAD_CONFIGURATION)
+        except (OSError, AlreadyRunning) as error:
+            self.notices.say(str(error), problem=True)
+            if self.applied is None:
+                await self._give_up(CANNOT_SERVE)
+
+    async def reload(self) -> Plan:
+        """Compile the files again and apply the difference. Raises `BadConfiguration`, and then
+        nothing has changed.
+        """
+        self.notices.reloading()
+        try:
+            compiled = await self._compiler.compile(APPLY)
+            plan = self._fleet.plan(compiled.configuration)
+            await self._apply(compiled)
+        finally:
+            self._run(self._tell_ready())
+        return plan
+
+    async def _tell_ready(self) -> None:
+        """Ready is: the configuration is applied, and every spawn that it led to was answered."""
+        await self._starts.none_under_way()
+        if not self._fleet.shutting_down:
+            self.notices.ready()
+
+    async def _apply(self, compiled: Compiled) -> None:
+        if self._fleet.shutting_down:
+            return
+        first = self.applied is None
+        self._control.serve_at(compiled.configuration)
+        if first:
+            self.notices.greet(compiled.configuration)
+        self.applied = compiled
+        self._executor.compiled = compiled.text
+        self._core.take(Configured(compiled.configuration))
+        if first:
+            await self._tell_ready()
+            await self._open_control(compiled)
+
+    async def _reload_by_signal(self) -> None:
+        if self._fleet.shutting_down:
+            self.notices.say("reload ignored: the daemon is shutting down")
+            return
+        try:
+            plan = await self.reload()
+        except BadConfiguration as bad:
+            self.notices.say("cannot reload: nothing has changed", problem=True)
+            self._say_problems(bad)
+        except (OSError, AlreadyRunning) as error:
+            self.notices.say(f"cannot reload: {error}", problem=True)
+        else:
+            touched = sum(entry.action != "keep" for entry in plan.entries)
+            self.notices.say(f"reloaded: {touched} instances touched")
+
+    def _say_problems(self, bad: BadConfiguration) -> None:
+        for problem in bad.problems:
+            self.notices.say(problem, problem=True)
+
+    # ---------------------------------------------------------------- control
+
+    async def _open_control(self, compiled: Compiled) -> None:
+        """Answer clients, but only once the first workers are on their way: what the API needs is
+        imported late, and until then clients wait in the backlog.
+        """
+        await self._starts.none_under_way()
+        self._control.serve_at(compiled.configuration)
+        assert self._control.listener is not None
+        logs = Logs(self._fleet, self._plane, self._executor.outputs)
+        self._server = await self._serve(self._control.listener, self._service, logs)
+
+    def _listen(self, listener: socket.socket) -> None:
+        if self._server is not None:
+            self._server.listen(listener)
+
+    # ---------------------------------------------------------------- the end
+
+    def _terminate(self) -> None:
+        """SIGTERM and its like: once stops in order, twice hastens, thrice kills."""
+        self._terminations += 1
+        if not self._fleet.shutting_down:
+            self.shut_down()
+        else:
+            self._core.take(Hastened(min(2, max(1, self._terminations - 1))))
+
+    def shut_down(self) -> None:
+        self.notices.say("shutting down")
+        self.notices.stopping()
+        self._core.take(ShutdownRequested())
+
+    def _finish(self, finish: Finish) -> None:
+        for name in finish.survivors:
+            self.notices.say(f"cannot end {name}: it is left behind", problem=True)
+        self._run(self._end([{"do": "exit", "code": 0}]))
+
+    def leave(self) -> None:
+        """Let the daemon go and the workers stay."""
+        self.notices.say("leaving: the workers stay")
+        self._run(self._end([{"do": "leave"}], remove_socket=False))
+
+    async def _give_up(self, code: int) -> None:
+        await self._end([{"do": "exit", "code": code}])
+
+    async def _end(self, orders: list[dict[str, Any]], *, remove_socket: bool = True) -> None:
+        if self.done.done():
+            return
+        if self._server is not None:
+            await self._server.close()
+        await asyncio.to_thread(self._plane.flush, _LAST_WORDS)
+        await asyncio.to_thread(self._plane.stop, _LAST_WORDS)
+        if remove_socket:
+            self._control.remove()
+        if self.notices.console is not None:
+            await asyncio.to_thread(self.notices.console.stop, 1.0)
+        self._link.order(orders)
+        await self._link.drained()
+        if not self.done.done():
+            self.done.set_result("exit")
+
+    def _keeper_is_gone(self) -> None:
+        """Let go of everything between two steps, so that whoever comes next finds it whole."""
+        self._run(self._let_go())
+
+    async def _let_go(self) -> None:
+        await asyncio.to_thread(self._plane.stop, _LAST_WORDS)
+        if not self.done.done():
+            self.done.set_result("orphaned")
+
+    # ---------------------------------------------------------------- for the service
+
+    def reopen_logs(self) -> None:
+        self._plane.reopen()
+
+    def log_status(self, stream: str) -> StreamStatus | None:
+        return self._plane.status(stream) if stream in self._executor.outputs else None
+
+    def _run(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        """A task that fails is a bug: it ends this manager, and the next one goes on."""
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) and not self.done.done():
+            self.done.set_exception(error)

@@ -1,0 +1,127 @@
+"""Having the configuration compiled: in a short-lived process, spawned by the keeper like all.
+
+The compiler writes JSON into a memfd that the keeper holds too, so a reload that was ordered goes
+on although the manager that ordered it has died: the next one finds the unburied run, and its
+output. Nothing but that JSON is ever read here: no YAML, no validation library.
+"""
+
+import asyncio
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from supervisord_lite.core.plain import from_plain
+from supervisord_lite.core.spec import Configuration
+from supervisord_lite.keeper.protocol import Packet
+from supervisord_lite.manager.keeper_link import KeeperLink
+
+APPLY = "@compile"  # the helper whose result is applied, by this manager or by the next
+LOOK = "@plan"  # the helper whose result is only looked at
+
+
+class BadConfiguration(Exception):
+    """The file does not compile. `problems` are lines `file:line:column: path: cannot …`."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A configuration, the rows that say where each value comes from, and the text of both."""
+
+    configuration: Configuration
+    listing: list[dict[str, Any]]
+    text: str
+
+
+def command(files: Sequence[str]) -> list[str]:
+    """The command of the compiler. -P: nothing is imported from the working directory."""
+    return [sys.executable, "-P", "-m", "supervisord_lite.config.compiler", *files]
+
+
+def read_compiled(text: str) -> Compiled:
+    """Read what the compiler wrote. Raises `BadConfiguration`."""
+    try:
+        document = json.loads(text)
+    except ValueError:
+        raise BadConfiguration(["cannot compile the configuration: the compiler died"]) from None
+    if "problems" in document:
+        raise BadConfiguration(document["problems"])
+    configuration = from_plain(Configuration, document["configuration"])
+    return Compiled(configuration, document["listing"], text)
+
+
+class Compiler:
+    """Orders compilations and takes their results from the keeper's facts."""
+
+    def __init__(self, link: KeeperLink, held: dict[str, int], files: Sequence[str]) -> None:
+        """`held` has the outputs of compilations that were ordered before this manager."""
+        self._link = link
+        self._files = files
+        self._outputs = {name: held[name] for name in (APPLY, LOOK) if name in held}
+        self._waiting: dict[str, asyncio.Future[str]] = {}
+        self._one_at_a_time = asyncio.Lock()
+
+    async def compile(self, helper: str) -> Compiled:
+        """Compile the files anew. Raises `BadConfiguration`."""
+        async with self._one_at_a_time:
+            text = await self._run(helper)
+        return read_compiled(text)
+
+    def inherited(self, helper: str) -> "asyncio.Future[str]":
+        """The text of a compilation that was ordered before this manager was there."""
+        return self._waiting.setdefault(helper, asyncio.get_running_loop().create_future())
+
+    def take(self, fact: Packet) -> bool:
+        """Take a fact if it is about a helper of ours."""
+        helper = fact.get("instance", "")
+        if helper not in (APPLY, LOOK):
+            return False
+        if fact["tell"] in ("exited", "failed"):
+            self._finish(helper, fact)
+        return True
+
+    def _finish(self, helper: str, fact: Packet) -> None:
+        output = self._outputs.pop(helper, None)
+        waiting = self._waiting.pop(helper, None)
+        text = ""
+        if output is not None:
+            with open(output, "rb") as stream:
+                stream.seek(0)
+                text = stream.read().decode()
+        if fact["tell"] == "failed":
+            problem = f"cannot start the compiler: {fact['stage']}: {fact['message']}"
+            text = json.dumps({"problems": [problem]})
+        if waiting is not None and not waiting.done():
+            waiting.set_result(text)
+        who = {"instance": helper, "run": fact["run"]}
+        self._link.order([{"do": "bury", **who}, {"do": "drop", "names": [helper]}])
+
+    async def _run(self, helper: str) -> str:
+        output = os.memfd_create(helper, os.MFD_CLOEXEC)
+        self._outputs[helper] = output
+        # Runs of a helper are numbered by the clock: a number must only never be used twice.
+        run = time.monotonic_ns() // 1_000_000
+        program = {"argv": command(self._files), "working_dir": os.getcwd()}
+        streams = ["null", f"held:{helper}", "daemon:2"]
+        future = self.inherited(helper)
+        self._link.order(
+            [
+                {"do": "hold", "name": helper},
+                {
+                    "do": "spawn",
+                    "instance": helper,
+                    "run": run,
+                    "program": program,
+                    "streams": streams,
+                },
+            ],
+            (output,),
+        )
+        return await future

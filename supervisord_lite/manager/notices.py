@@ -1,0 +1,123 @@
+"""Telling people: the console of a daemon in a terminal, its log on stderr, systemd's status line.
+
+On a terminal the output of all workers is shown beside the changes of state; elsewhere each change
+is a line of the daemon's log. Nothing here waits for anybody.
+"""
+
+import logging
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+from supervisord_lite.core.command import Announce
+from supervisord_lite.core.fleet import Fleet
+from supervisord_lite.core.spec import Configuration, Log
+from supervisord_lite.core.state import Running, word
+from supervisord_lite.logs.console import Console
+from supervisord_lite.logs.event import (
+    LogEvent,
+    Noticed,
+    StallBegan,
+    StallEnded,
+    TroubleBegan,
+    TroubleEnded,
+)
+from supervisord_lite.logs.plane import DataPlane
+from supervisord_lite.manager.keeper_link import KeeperLink
+
+_log = logging.getLogger("supervisord_lite")
+_TERMINAL = 1
+
+
+class Notices:
+    """What the daemon says of itself, on every way that it has."""
+
+    def __init__(self, link: KeeperLink, fleet: Fleet, *, terminal: bool) -> None:
+        self._link = link
+        self._fleet = fleet
+        self._colour = terminal and "NO_COLOR" not in os.environ
+        self.console = Console(_TERMINAL, colour=self._colour) if terminal else None
+        self._cancels: dict[str, Callable[[], None]] = {}
+        self.plane: DataPlane | None = None
+
+    # ---------------------------------------------------------------- the console's streams
+
+    def show(self, stream: str, path: str) -> None:
+        """Show a stream from its present end on."""
+        if self.console is None or self.plane is None:
+            return
+        self.hide(stream)
+        instance, _, which = stream.rpartition("/")
+        name = instance if which == "stdout" else f"{instance} err"
+        self._cancels[stream] = self.plane.watch(stream, self.console.add(stream, name, path))
+
+    def hide(self, stream: str) -> None:
+        if self.console is not None and stream in self._cancels:
+            self._cancels.pop(stream)()
+            self.console.remove(stream)
+
+    # ---------------------------------------------------------------- what happened
+
+    def say(self, text: str, *, problem: bool = False) -> None:
+        """One line about the daemon as a whole."""
+        if self.console is not None:
+            self.console.announce(f"supervisord-lite: {text}")
+        else:
+            _log.log(logging.ERROR if problem else logging.INFO, text)
+
+    def announced(self, change: Announce) -> None:
+        """An instance has changed its state."""
+        instance = self._fleet.instances.get(change.instance)
+        pid = instance.state.pid if instance and isinstance(instance.state, Running) else None
+        words = [change.instance, change.after]
+        words += [f"pid {pid}"] if pid and change.after == "RUNNING" else []
+        text = " ".join(words) + (f": {change.why}" if change.why else "")
+        self.say(text, problem=change.after == "FATAL")
+
+    def happened_to_log(self, event: LogEvent) -> None:
+        """The data plane has something to say."""
+        match event:
+            case TroubleBegan(_, text) | Noticed(_, text):
+                self.say(text, problem=True)
+            case TroubleEnded(_, text, dropped_bytes, lines):
+                lost = (
+                    f"; {dropped_bytes} bytes in {lines} lines were lost" if dropped_bytes else ""
+                )
+                self.say(f"{text}{lost}")
+            case StallBegan(place, streams):
+                self.say(f"the disk of {place} does not answer: {len(streams)} logs", problem=True)
+            case StallEnded(place):
+                self.say(f"the disk of {place} answers again")
+            case _:
+                pass
+
+    def greet(self, configuration: Configuration) -> None:
+        """The first words: where everything is."""
+        logs = sorted({os.path.dirname(log.path) for log in _logs(configuration)})
+        self.say(f"{configuration.name}: control socket {configuration.control.socket}")
+        if logs:
+            self.say(f"{configuration.name}: logs in {', '.join(logs)}")
+
+    # ---------------------------------------------------------------- systemd
+
+    def reloading(self) -> None:
+        stamp = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+        self._notify(f"RELOADING=1\nMONOTONIC_USEC={stamp}")
+
+    def ready(self) -> None:
+        """The configuration is applied and its workers are on their way."""
+        counts = Counter(word(one.state).lower() for one in self._fleet.instances.values())
+        status = ", ".join(f"{count} {state}" for state, count in counts.most_common())
+        self._notify(f"READY=1\nSTATUS={status or 'no workers'}")
+
+    def stopping(self) -> None:
+        self._notify("STOPPING=1")
+
+    def _notify(self, state: str) -> None:
+        self._link.order([{"do": "notify", "state": state}])
+
+
+def _logs(configuration: Configuration) -> Iterator[Log]:
+    for spec in configuration.instances:
+        yield from (log for log in (spec.stdout_log, spec.stderr_log) if log is not None)

@@ -1,0 +1,154 @@
+"""Output streams: the pipes of the instances, between the keeper that holds them, the workers that
+write to them and the data plane that reads them.
+
+A stream's pipe is made at the first run and kept across all later ones. This process keeps no
+descriptor of it beyond what the data plane opens for itself.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol
+
+from supervisord_lite.core.spec import InstanceSpec, Log, Route
+from supervisord_lite.logs.hop import Hop, make_hop
+from supervisord_lite.logs.plane import DataPlane, make_stream_pipe
+
+Hold = Callable[[str, int], None]
+Drop = Callable[[str], None]
+
+_HOP = "hop/"
+
+
+def logged_streams(spec: InstanceSpec) -> Iterator[tuple[str, Log]]:
+    """The logged streams of an instance, by full name ("web:0/stdout"), with their logs."""
+    if spec.stdout_log is not None and spec.program.stdout.route is Route.LOG:
+        yield f"{spec.name}/stdout", spec.stdout_log
+    if spec.stderr_log is not None and spec.program.stderr.route is Route.LOG:
+        yield f"{spec.name}/stderr", spec.stderr_log
+
+
+class Audience(Protocol):
+    """Who wants to see output as it comes."""
+
+    def show(self, stream: str, path: str) -> None: ...
+
+    def hide(self, stream: str) -> None: ...
+
+
+class HeldHops:
+    """Hops that the keeper holds: those that an earlier data plane left, and fresh ones."""
+
+    def __init__(self, held: Mapping[str, int], hold: Hold) -> None:
+        self._hold = hold
+        self._hops: dict[str, Hop] = {}
+        keys = {
+            name.removeprefix(_HOP).rpartition("/")[0] for name in held if name.startswith(_HOP)
+        }
+        for key in keys:
+            parts = [held.get(f"{_HOP}{key}/{part}") for part in ("read", "write", "owner")]
+            if None not in parts:  # a manager that died while it gave them left some: start afresh
+                self._hops[key] = Hop(*[part for part in parts if part is not None])
+
+    def get(self, key: str) -> Hop:
+        if key not in self._hops:
+            hop = self._hops[key] = make_hop()
+            for part in ("owner", "write", "read"):
+                self._hold(f"{_HOP}{key}/{part}", getattr(hop, part))
+        return self._hops[key]
+
+    def held(self) -> dict[str, Hop]:
+        return dict(self._hops)
+
+
+class Outputs:
+    """Which streams are attached to the data plane, and with which log."""
+
+    def __init__(self, plane: DataPlane, hold: Hold, drop: Drop, audience: Audience) -> None:
+        self._plane = plane
+        self._hold, self._drop = hold, drop
+        self._audience = audience
+        self._logs: dict[str, Log] = {}
+
+    def __contains__(self, stream: str) -> bool:
+        return stream in self._logs
+
+    def take_over(self, specs: Mapping[str, InstanceSpec], held: Mapping[str, int]) -> None:
+        """Attach the streams whose pipes an earlier manager left; let go of nobody's."""
+        known = {name: log for spec in specs.values() for name, log in logged_streams(spec)}
+        for name, descriptor in held.items():
+            if ":" not in name.partition("/")[0]:
+                continue  # a channel's, a hop's, the control socket: no stream of an instance
+            if name in known:
+                self._attach(name, descriptor, known[name])
+            else:
+                self._drop(name)
+            os.close(descriptor)
+
+    def prepare(self, spec: InstanceSpec, run: int) -> None:
+        """Have a pipe ready for every stream of the run that is about to be spawned."""
+        wanted = dict(logged_streams(spec))
+        for stream in self._attached(spec.name):
+            if stream not in wanted:
+                self._release(stream)
+        for stream, log in wanted.items():
+            if stream not in self._logs:
+                pipe = make_stream_pipe()
+                self._hold(stream, pipe)
+                self._attach(stream, pipe, log)
+                os.close(pipe)
+            self._plane.began(stream, run)
+
+    def follow(self, spec: InstanceSpec) -> None:
+        """Take over what changed about the logs of attached streams."""
+        for stream, log in logged_streams(spec):
+            if stream in self._logs and self._logs[stream] != log:
+                self._logs[stream] = log
+                self._plane.adjust(stream, log)
+                self._audience.show(stream, log.path)
+
+    def ended(self, instance: str, run: int) -> None:
+        """The run's main process is gone."""
+        for stream in self._attached(instance):
+            self._plane.ended(stream, run)
+
+    def release(self, instance: str) -> None:
+        """The instance is no more."""
+        for stream in self._attached(instance):
+            self._release(stream)
+
+    def _attached(self, instance: str) -> list[str]:
+        streams = (f"{instance}/stdout", f"{instance}/stderr")
+        return [stream for stream in streams if stream in self._logs]
+
+    def _attach(self, stream: str, pipe: int, log: Log) -> None:
+        self._logs[stream] = log
+        self._plane.attach(stream, pipe, log)
+        self._audience.show(stream, log.path)
+
+    def _release(self, stream: str) -> None:
+        del self._logs[stream]
+        self._audience.hide(stream)
+        self._plane.detach(stream)
+        self._drop(stream)
+
+
+def stream_sources(spec: InstanceSpec) -> list[str]:
+    """Where the keeper finds the run's stdin, stdout and stderr, in the words of the protocol."""
+    program = spec.program
+    out = _source(spec.name, "stdout", program.stdout, 1)
+    joined = program.stderr.route is Route.JOINED
+    err = out if joined else _source(spec.name, "stderr", program.stderr, 2)
+    return [_source(spec.name, "stdin", program.stdin, 0), out, err]
+
+
+def _source(instance: str, which: str, stream: Any, number: int) -> str:
+    match stream.route:
+        case Route.LOG:
+            return f"held:{instance}/{which}"
+        case Route.INHERIT:
+            return f"daemon:{number}"
+        case Route.CHANNEL:
+            end = "read" if number == 0 else "write"
+            return f"held:channel/{stream.channel}/{end}"
+        case _:
+            return "null"

@@ -1,0 +1,73 @@
+"""Whatever stands in a file, it compiles or every line that is said about it has its place."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from supervisord_lite.config.compiler import compile_files
+from supervisord_lite.config.errors import Invalid
+from supervisord_lite.config.model import Channel, File, Restart, Rung, Supervisor, Ulimit, Worker
+from supervisord_lite.config.model import Output as StreamKeys
+
+LINE = re.compile(r"t\.yaml:\d+:\d+: ([^\n]+: )?cannot [^\n]+")
+
+words = st.sampled_from(
+    ["", "1", "5s", "TERM", "always", "yes", "pipe", "task", "p", "root", "a b", "{instance}", "/x"]
+)
+texts = words | st.text(alphabet="a1{}$:-/ \"'~\n\u2028", max_size=8)
+shapes = st.recursive(
+    texts | st.none(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=6,
+)
+
+
+def section(model: Any, **inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """A mapping with keys of the model, and now and then a key or a shape that is wrong."""
+    keys = {key: inner.get(key, shapes) | texts for key in model.model_fields}
+    return st.fixed_dictionaries({}, optional=keys) | shapes
+
+
+stream = section(StreamKeys)
+worker = section(
+    Worker,
+    restart=section(Restart),
+    stop=st.lists(section(Rung), max_size=3),
+    stdin=stream,
+    stdout=stream,
+    stderr=stream,
+    ulimits=st.dictionaries(st.sampled_from(["nofile", "core", "x"]), section(Ulimit), max_size=2),
+)
+names = st.sampled_from(["a", "b", "p", "all", "no name"])
+files = section(
+    File,
+    supervisor=section(Supervisor),
+    defaults=worker,
+    channels=st.dictionaries(names, section(Channel), max_size=2),
+    workers=st.dictionaries(names, worker, max_size=3),
+)
+
+
+@settings(
+    deadline=None,
+    max_examples=150,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(files)
+def test_anything_compiles_or_is_refused_line_by_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, document: Any
+) -> None:
+    """Shapes and values in the wrong places never end in anything but a list of lines."""
+    monkeypatch.chdir(tmp_path)
+    Path("t.yaml").write_text(json.dumps(document), encoding="utf-8")
+    try:
+        compile_files(["t.yaml"], {})
+    except Invalid as invalid:
+        assert invalid.problems
+        for line in invalid.problems:
+            assert LINE.fullmatch(line), line

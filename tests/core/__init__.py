@@ -1,0 +1,1 @@
+"""The core, tested as what it is: values in, values out."""

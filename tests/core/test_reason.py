@@ -1,0 +1,35 @@
+import errno
+
+from supervisord_lite.core import reason
+from supervisord_lite.core.event import SpawnFailed
+from supervisord_lite.core.spec import RestartLimit
+from supervisord_lite.core.state import Exit
+
+
+def test_exits_in_words() -> None:
+    """An exit is told by its code, by its signal's name, or as unknown."""
+    assert reason.exited(Exit(code=1)) == "exit code 1"
+    assert reason.exited(Exit(signal=9)) == "killed by SIGKILL"
+    assert reason.exited(Exit(signal=11, core_dumped=True)) == "killed by SIGSEGV, core dumped"
+    assert reason.exited(Exit()) == "exit status unknown"
+
+
+def test_a_failed_spawn_names_stage_and_errno() -> None:
+    """What could not be done, why, and the errno by name."""
+    failed = SpawnFailed("web:0", 1, "exec", errno.ENOENT, "No such file or directory")
+    assert reason.cannot_spawn(failed) == "cannot exec: No such file or directory (ENOENT)"
+    hung = SpawnFailed("web:0", 1, "deadline", 0, "no answer within 10 s")
+    assert reason.cannot_spawn(hung) == "cannot start: no answer within 10 s"
+    odd = SpawnFailed("web:0", 1, "gate", 9999, "")
+    assert reason.cannot_spawn(odd) == "cannot start, at gate (errno 9999)"
+
+
+def test_errno_names_are_those_of_the_system() -> None:
+    """The table says what Linux says."""
+    assert {n: errno.errorcode[n] for n in reason._ERRNO_NAMES} == reason._ERRNO_NAMES
+
+
+def test_giving_up_says_how_often() -> None:
+    """The reason of FATAL counts the failed starts and ends with the last one's cause."""
+    text = reason.given_up(10, RestartLimit(10, 300.0), "exit code 1")
+    assert text == "10 failed starts within 300 s, last: exit code 1"

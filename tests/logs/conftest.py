@@ -1,0 +1,116 @@
+"""Real pipes, files and threads; what a test starts ends with it."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from supervisord_lite.core.spec import Log
+from supervisord_lite.logs.event import LogEvent
+from supervisord_lite.logs.hop import Hop, make_hop
+from supervisord_lite.logs.plane import DataPlane, make_stream_pipe
+
+DEADLINE = 20.0
+
+
+class Hops:
+    """Hops that live as long as the test."""
+
+    def __init__(self) -> None:
+        self.made: dict[str, Hop] = {}
+
+    def get(self, key: str) -> Hop:
+        if key not in self.made:
+            self.made[key] = make_hop()
+        return self.made[key]
+
+    def held(self) -> dict[str, Hop]:
+        return dict(self.made)
+
+    def close(self) -> None:
+        for hop in self.made.values():
+            for fd in (hop.read, hop.write, hop.owner):
+                os.close(fd)
+
+
+class Rig:
+    """One data plane at a time with its streams, as a manager would hold them."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.hops = Hops()
+        self.events: list[LogEvent] = []
+        self.pipes: dict[str, int] = {}
+        self.logs: dict[str, Log] = {}
+        self.plane = DataPlane(self.hops, self.events.append)
+        self.running = False
+
+    def log(self, name: str = "web", **rules: object) -> Log:
+        """Attach a stream of this name to NAME.log; starts the data plane."""
+        values: dict[str, object] = {"path": str(self.directory / f"{name}.log")} | rules
+        self.logs[name] = Log(**values)  # type: ignore[arg-type]
+        self.pipes[name] = make_stream_pipe()
+        self.plane.attach(name, self.pipes[name], self.logs[name])
+        self.start()
+        return self.logs[name]
+
+    def start(self) -> None:
+        if not self.running:
+            self.plane.start()
+            self.running = True
+
+    def write(self, data: bytes, name: str = "web") -> None:
+        """Write as a worker does: all of it, waiting if need be."""
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self.pipes[name], view) :]
+
+    def flush(self) -> None:
+        assert self.plane.flush(DEADLINE), "the data plane does not come to an end"
+
+    def renew(self) -> None:
+        """Another data plane takes over, as after an upgrade."""
+        assert self.plane.stop(DEADLINE)
+        self.plane = DataPlane(self.hops, self.events.append)
+        for name, log in self.logs.items():
+            self.plane.attach(name, self.pipes[name], log)
+        self.plane.start()
+
+    def told(self, kind: type[LogEvent]) -> list[LogEvent]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+    def eventually(self, look: Callable[[], object], what: str = "it happens") -> None:
+        """Wait until `look` answers something true; fail the test after the deadline."""
+        deadline = time.monotonic() + DEADLINE
+        while not look():
+            assert time.monotonic() < deadline, f"waited {DEADLINE} s until {what}"
+            time.sleep(0.005)
+
+    def contents(self, log: Log) -> bytes:
+        """All files of a log, oldest first."""
+        path = Path(log.path)
+        older = sorted(path.parent.glob(f"{path.name}.*"), key=lambda file: -int(file.suffix[1:]))
+        return b"".join(file.read_bytes() for file in (*older, path))
+
+    @staticmethod
+    def lines(count: int, start: int = 0) -> bytes:
+        """Numbered lines of 64 bytes each."""
+        return b"".join(b"%063d\n" % number for number in range(start, start + count))
+
+    def close(self) -> None:
+        stopped = self.plane.stop(DEADLINE)
+        for pipe in self.pipes.values():
+            os.close(pipe)
+        self.hops.close()
+        assert stopped, "a lane did not end"
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    made = Rig(tmp_path)
+    try:
+        yield made
+    finally:
+        made.close()

@@ -1,0 +1,166 @@
+"""Taps: a live copy of a log for whoever opens the FIFO, and no harm to anyone else."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from supervisord_lite.core.spec import Log, Rotation
+from supervisord_lite.logs.event import Noticed, TapClosed, TapOpened
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.logs.conftest import Rig
+
+
+class Reader:
+    """One `cat` of the tap, at the pace of the test."""
+
+    def __init__(self, path: str) -> None:
+        self.fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        self.found = b""
+
+    def read(self) -> bytes:
+        """All that came until now."""
+        try:
+            while data := os.read(self.fd, 65536):
+                self.found += data
+        except BlockingIOError:
+            pass
+        return self.found
+
+    def close(self) -> None:
+        if self.fd >= 0:
+            os.close(self.fd)
+        self.fd = -1
+
+
+@pytest.fixture
+def tap(rig: Rig) -> Iterator[str]:
+    """A stream with a tap, and the path of it."""
+    path = str(rig.directory / "run" / "web.fifo")
+    rig.log(tap=path)
+    rig.flush()
+    yield path
+
+
+def opened(rig: Rig, path: str, times: int = 1) -> Reader:
+    reader = Reader(path)
+    rig.eventually(lambda: len(rig.told(TapOpened)) == times, "the reader is noticed")
+    return reader
+
+
+def test_without_a_reader_nothing_waits(rig: Rig, tap: str) -> None:
+    """A tap that nobody reads costs a log nothing."""
+    rig.write(rig.lines(5000))
+    rig.flush()
+    assert rig.contents(rig.logs["web"]) == rig.lines(5000)
+    assert stat.S_IMODE(os.stat(tap).st_mode) == 0o640
+
+
+def test_a_reader_sees_what_comes_from_now_on(rig: Rig, tap: str) -> None:
+    """Not what was before."""
+    rig.write(b"before\n")
+    rig.flush()
+    reader = opened(rig, tap)
+    rig.write(b"after\n")
+    rig.eventually(lambda: reader.read() == b"after\n")
+    reader.close()
+
+
+def test_a_reader_begins_with_a_whole_line(rig: Rig, tap: str) -> None:
+    """The line that is being written when it comes is shown from its start."""
+    rig.write(b"before\nhalf ")
+    rig.flush()
+    reader = opened(rig, tap)
+    rig.write(b"line\n")
+    rig.eventually(lambda: reader.read() == b"half line\n")
+    reader.close()
+
+
+def test_the_next_reader_gets_nothing_of_the_last_ones(rig: Rig, tap: str) -> None:
+    """What a reader left behind is thrown away when it goes."""
+    first = opened(rig, tap)
+    rig.write(b"for the first\n")
+    rig.flush()
+    first.close()
+    rig.eventually(lambda: rig.told(TapClosed), "it is missed")
+    second = opened(rig, tap, times=2)
+    rig.write(b"for the second\n")
+    rig.eventually(lambda: second.read() == b"for the second\n")
+    second.close()
+
+
+def test_a_slow_reader_lags_and_gets_everything(rig: Rig, tap: str) -> None:
+    """It stops neither worker nor log, and reads the file when it comes to it."""
+    reader = opened(rig, tap)
+    data = rig.lines(50_000)
+    rig.write(data)
+    rig.flush()
+    assert rig.contents(rig.logs["web"]) == data
+    rig.eventually(lambda: len(reader.read()) >= len(data))
+    assert reader.found == data
+    reader.close()
+
+
+def test_what_rotation_takes_from_a_slow_reader_is_counted(rig: Rig) -> None:
+    """One marker line stands for it, and whole lines follow."""
+    path = str(rig.directory / "web.fifo")
+    rig.log(tap=path, rotation=Rotation(64_000, keep=2))
+    rig.flush()
+    reader = opened(rig, path)
+    data = rig.lines(50_000)
+    rig.write(data)
+    rig.flush()
+    rig.eventually(lambda: reader.read().endswith(data[-64:]), "it has caught up")
+    before, _, rest = reader.found.partition(b"[supervisord-lite: ")
+    missed, _, after = rest.partition(b" bytes lost to rotation]\n")
+    assert data.startswith(before)
+    assert data.endswith(after)
+    assert len(before) + int(missed) + len(after) == len(data)
+    reader.close()
+
+
+def test_another_file_in_the_taps_place_is_left_alone(rig: Rig) -> None:
+    """It is told of and never overwritten, and the log does not care."""
+    path = rig.directory / "precious"
+    path.write_text("data")
+    log = rig.log(tap=str(path))
+    rig.write(b"x\n")
+    rig.flush()
+    assert path.read_text() == "data"
+    (notice,) = rig.told(Noticed)
+    assert isinstance(notice, Noticed)
+    assert notice.text == f"cannot make tap {path}: there is something that is not a FIFO"
+    assert rig.contents(log) == b"x\n"
+
+
+def test_a_tap_that_was_replaced_is_found_at_the_next_reopen(rig: Rig, tap: str) -> None:
+    """Whoever opens the new FIFO gets a live copy."""
+    Path(tap).unlink()
+    rig.plane.reopen()
+    rig.flush()
+    reader = opened(rig, tap)
+    rig.write(b"x\n")
+    rig.eventually(lambda: reader.read() == b"x\n")
+    reader.close()
+
+
+def test_a_tap_can_be_added_and_taken_away(rig: Rig) -> None:
+    """A reload that changes the tap needs no restart of anything."""
+    log = rig.log()
+    path = str(rig.directory / "web.fifo")
+    rig.plane.adjust("web", Log(log.path, tap=path))
+    rig.flush()
+    reader = opened(rig, path)
+    rig.write(b"x\n")
+    rig.eventually(lambda: reader.read() == b"x\n")
+    rig.plane.adjust("web", log)
+    rig.flush()
+    assert os.read(reader.fd, 1) == b""
+    reader.close()

@@ -1,0 +1,33 @@
+"""`python -m tests.simulation --events N --seed S [--instances N] [--replay FILE]`."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from .campaign import play, replay, write
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser.add_argument("--events", type=int, default=100_000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--instances", type=int, default=20)
+    parser.add_argument("--replay", type=Path, help="a trace that a failing campaign has written")
+    asked = parser.parse_args()
+    if asked.replay:
+        report = replay(asked.replay)
+    else:
+        report = play(asked.seed, asked.instances, asked.events)
+    print(report)
+    if report.violation is None:
+        return 0
+    for step in report.steps[-20:]:
+        print("  ", step)
+    if not asked.replay:
+        path = Path(f"simulation-{report.seed}-{report.size}.json")
+        write(report, path)
+        print(f"replay it: python -m tests.simulation --replay {path}")
+    return 1
+
+
+sys.exit(main())

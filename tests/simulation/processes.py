@@ -1,0 +1,79 @@
+"""Virtual processes: one run's main process and its descendants, and how they take a signal."""
+
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from random import Random
+
+from supervisord_lite.core.signals import KILL
+from supervisord_lite.core.spec import Target
+from supervisord_lite.core.state import Exit
+
+
+class Stage(Enum):
+    """How far the keeper has come with a run."""
+
+    SPAWNING = auto()
+    FAILED = auto()
+    ALIVE = auto()
+    GONE = auto()  # the main process; descendants may live
+
+
+@dataclass(slots=True)
+class Process:
+    """One process. `asleep_until` is uninterruptible sleep: not even SIGKILL ends it before."""
+
+    own_session: bool
+    ignores: bool
+    asleep_until: float = 0.0
+    alive: bool = True
+    dying: bool = False
+
+
+@dataclass(slots=True)
+class Run:
+    """One life of an instance as the keeper sees it."""
+
+    instance: str
+    number: int
+    pid: int
+    stage: Stage = Stage.SPAWNING
+    main: Process = field(default_factory=lambda: Process(own_session=False, ignores=False))
+    descendants: list[Process] = field(default_factory=list)
+    exit: Exit = field(default_factory=Exit)
+    swept: bool = False
+    error: tuple[str, int, str] = ("", 0, "")
+
+    @property
+    def empty(self) -> bool:
+        return not self.main.alive and not any(process.alive for process in self.descendants)
+
+    def targets(self, to: Target) -> list[Process]:
+        """Whom a signal reaches; a process in a session of its own is out of the group."""
+        if to is Target.MAIN:
+            return [self.main]
+        family = [self.main, *self.descendants]
+        return family if to is Target.TREE else [one for one in family if not one.own_session]
+
+
+def born(run: Run, now: float, chance: Random, *, calm: bool) -> None:
+    """Give the run a character: most are well-behaved, some are not."""
+    run.stage = Stage.ALIVE
+    if calm or chance.random() < 0.6:
+        return
+    run.main.ignores = chance.random() < 0.3
+    if chance.random() < 0.05:
+        run.main.asleep_until = now + chance.uniform(0.0, 40.0)
+    for _ in range(chance.choice((0, 1, 1, 2))):
+        run.descendants.append(Process(chance.random() < 0.3, chance.random() < 0.4))
+
+
+def answer(process: Process, signal: int, now: float, chance: Random) -> float | None:
+    """When the process dies of the signal; None if it does not care."""
+    if not process.alive or (process.dying and signal != KILL):
+        return None
+    if signal == KILL:
+        return max(now + chance.uniform(0.0, 0.002), process.asleep_until)
+    if process.ignores:
+        return None
+    slow = chance.random() < 0.1
+    return max(now + chance.uniform(0.0, 3.0 if slow else 0.05), process.asleep_until)
