@@ -31,7 +31,8 @@ def runtime_root() -> str:
     """Where daemons of this user keep what must outlive them within one boot."""
     if os.geteuid() == 0:
         return "/run/supervisord-lite"
-    if directory := os.environ.get("XDG_RUNTIME_DIR"):
+    directory = os.environ.get("XDG_RUNTIME_DIR", "")
+    if directory.startswith("/"):
         return f"{directory}/supervisord-lite"
     return f"/tmp/supervisord-lite-{os.geteuid()}"  # noqa: S108 - made with mode 0700, and checked
 

@@ -1,5 +1,6 @@
 """Exit codes of `slctl`, in one place, and the way every error becomes one of them."""
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,7 +32,8 @@ class Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            result = super().invoke(ctx)
+            sys.stdout.flush()  # here, where a reader that has left is no traceback
         except ClientError as error:
             complain(str(error))
             for problem in getattr(error, "problems", ()):
@@ -39,6 +41,7 @@ class Commands(click.Group):
             ctx.exit(code_of(error))
         except KeyboardInterrupt:
             ctx.exit(130)  # 128 + SIGINT, as shells count
+        return result
 
 
 def code_of(error: ClientError) -> int:

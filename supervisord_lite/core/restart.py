@@ -56,10 +56,12 @@ def after_exit(instance: Instance, status: Exit, length: float, now: float) -> V
 
 
 def failed_start(instance: Instance, why: str, now: float) -> Again | GiveUp:
-    """A start has failed; `why` is the reason in words. A spawn that failed is no exit, so it
-    comes here whatever the policy says about exits: the cause may pass.
+    """A start has failed; `why` is the reason in words. A spawn that failed is tried again like a
+    run that was too short, for its cause may pass, except where nothing is to be tried again.
     """
     policy, limit = instance.spec.restart, instance.spec.restart.limit
+    if policy.when is When.NEVER:
+        return GiveUp(why, ())
     failures = window(instance.failures, limit, now)
     if limit is not None and len(failures) >= limit.count:
         return GiveUp(reason.given_up(len(failures), limit, why), failures)

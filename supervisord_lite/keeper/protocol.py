@@ -37,6 +37,7 @@ Facts about a run are levels: each new manager is told them again until the run 
 
 import json
 import os
+import signal
 import socket
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -46,6 +47,8 @@ from supervisord_lite.linux.descriptors import close_all, receive_with, send_wit
 
 VERSION = 1
 OLDEST = 1  # the oldest version whose packets we understand
+
+LEAVE = signal.SIGRTMIN + 1  # the signal that asks the daemon to go and the workers to stay
 
 _INLINE = 64 * 1024
 _BUFFER = 4 * 1024 * 1024

@@ -7,8 +7,9 @@ thread it runs in; the main loop reads it. Source: the signal module's documenta
 import signal
 import socket
 
+from supervisord_lite.keeper.protocol import LEAVE
+
 SIGCHLD = signal.SIGCHLD
-LEAVE = signal.SIGRTMIN + 1
 WATCHED = (
     signal.SIGTERM,
     signal.SIGINT,

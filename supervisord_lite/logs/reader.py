@@ -6,8 +6,9 @@ a file that is gone, is noticed. All of this touches the disk: not for an event 
 """
 
 import os
+import re
 import stat
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import count
 
@@ -96,26 +97,25 @@ class Follower:
         """Go on in the file that has the next byte; whether there is another one than now."""
         if self._segment is not None and not self._is_over(self._segment):
             return False
-        segments = _open_segments(self._path)
+        segments = _open_segments(self._path, Identity(self._chain or b"", self._at))
         if not segments:
             return False
         if self._chain != segments[-1].who.chain:
             self._chain, self._at = segments[-1].who.chain, segments[0].who.base
             self.close()
         elif self._segment is not None:
-            self._at = self._segment.end
+            self._at = min(self._at, self._segment.end)
         return self._take(segments)
 
     def _is_over(self, segment: _Segment) -> bool:
-        """Whether the file at the path is another one now, or was begun again."""
-        opened = os.fstat(segment.fd)
-        with suppress(FileNotFoundError):
-            present = os.stat(self._path)
-            if os.path.samestat(opened, present):
-                return opened.st_size < self._at - segment.who.base
-            # what was appended between our last read and the rename is read first
-            return opened.st_size <= self._at - segment.who.base
-        return False
+        """Whether all of a file was read that nobody appends to any more, or it was truncated."""
+        try:
+            renamed = not os.path.samestat(os.fstat(segment.fd), os.stat(self._path))
+        except FileNotFoundError:
+            return False
+        # only now: it may have grown between our last read and the rename
+        left = segment.end - self._at
+        return left < 0 or (renamed and left == 0)
 
     def _take(self, segments: list[_Segment]) -> bool:
         """Choose among open files of one chain, oldest first, and close the others."""
@@ -142,21 +142,22 @@ def tail(path: str, lines: int) -> str:
 
 def _parsed(position: str) -> tuple[bytes, int]:
     chain, _, offset = position.partition(":")
-    try:
-        return bytes.fromhex(chain), int(offset)
-    except ValueError:
-        raise ValueError(f'cannot read "{position}" as a position in a log') from None
+    if not re.fullmatch(r"(?:[0-9a-f]{32})?:[0-9]{1,18}", position):
+        raise ValueError(f'cannot read "{position}" as a position in a log')
+    return bytes.fromhex(chain), int(offset)
 
 
-def _open_segments(path: str) -> list[_Segment]:
-    """The files of the log's present chain, oldest first. The newest is opened first, since files
-    move away from the front: one may be met twice, none is passed by.
+def _open_segments(path: str, wanted: Identity | None = None) -> list[_Segment]:
+    """The files of the log's present chain, oldest first, back to the one that has a wanted byte.
+
+    The newest is opened first, since files move away from the front: one may be met twice, none
+    is passed by.
     """
     found: dict[Identity, _Segment] = {}
     chain: bytes | None = None
     missing = 0
     for number in count():
-        segment = _open_segment(numbered(path, number))
+        segment = _open_segment(path, number)
         if segment is None:
             missing += 1
             if missing > 1 or number == 0:  # a crash in the middle of a rotation leaves one gap
@@ -167,20 +168,37 @@ def _open_segments(path: str) -> list[_Segment]:
             os.close(segment.fd)
         else:
             found[segment.who] = segment
+            if wanted and chain == wanted.chain and segment.who.base <= wanted.base:
+                break
     return sorted(found.values(), key=lambda segment: segment.who.base)
 
 
-def _open_segment(path: str) -> _Segment | None:
+def _open_segment(log: str, number: int) -> _Segment | None:
+    """The log's file of this number now, and who it is."""
+    path = numbered(log, number)
+    while True:
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            os.close(fd)
+            return None
+        # in a rotation the index goes ahead of its file
+        who = identity(path, status.st_ino) or identity(numbered(log, number + 1), status.st_ino)
+        if who is not None:
+            return _Segment(fd, who)
+        if _still_there(path, status):
+            return _Segment(fd, Identity(status.st_ino.to_bytes(16, "big"), 0))
+        os.close(fd)  # it moved on while we looked for its index
+
+
+def _still_there(path: str, status: os.stat_result) -> bool:
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        return os.path.samestat(status, os.stat(path))
     except FileNotFoundError:
-        return None
-    status = os.fstat(fd)
-    if not stat.S_ISREG(status.st_mode):
-        os.close(fd)
-        return None
-    who = identity(path, status.st_ino) or Identity(status.st_ino.to_bytes(16, "big"), 0)
-    return _Segment(fd, who)
+        return False
 
 
 def _line_start(segments: list[_Segment], lines: int) -> int:

@@ -48,9 +48,10 @@ def cut(size: int, limit: int, data: bytes, *, at_line_start: bool) -> int | Non
 
 def rotate(path: str, keep: int) -> None:
     """Move every file one number up, as far as the first gap, and drop what is beyond `keep`."""
-    gap = next((n for n in range(keep) if not os.path.exists(numbered(path, n))), keep)
-    if gap == keep:
-        _remove(numbered(path, keep))  # not renamed over: ext4 would write out what moves there
+    gap = next((n for n in range(keep + 1) if not os.path.exists(numbered(path, n))), None)
+    if gap is None:  # the oldest is not renamed over: ext4 would write out at once what is moved
+        gap = keep
+        _remove(numbered(path, keep))
     for number in range(gap, 0, -1):
         source, target = numbered(path, number - 1), numbered(path, number)
         with suppress(FileNotFoundError):

@@ -19,6 +19,9 @@ from supervisord_lite.logs.mover import discard
 from supervisord_lite.logs.sink import Sink
 from supervisord_lite.logs.tap import Tap
 
+_FULL = 64 * 1024  # bytes that a pipe of the default size holds
+_FILLS = 4  # that a flooding stream may move before others have their turn
+
 Wakes = Mapping[str, tuple[Callable[[], None], ...]]
 
 
@@ -150,7 +153,9 @@ class Stream:
     # In the course of events.
 
     def _readable(self, _events: int) -> None:
-        self._turn()
+        for _ in range(_FILLS):
+            if self._turn() < _FULL:
+                break
 
     def _turn(self) -> int:
         """Move at most one fill of the pipe; answers the bytes that left it, dropped ones too."""

@@ -18,8 +18,7 @@ from supervisord_lite.core.fleet import Fleet
 from supervisord_lite.core.plain import from_plain
 from supervisord_lite.core.plan import Plan
 from supervisord_lite.core.state import Instance, Shutdown
-from supervisord_lite.keeper.protocol import Packet
-from supervisord_lite.keeper.signals import LEAVE
+from supervisord_lite.keeper.protocol import LEAVE, Packet
 from supervisord_lite.linux.lock_file import AlreadyRunning
 from supervisord_lite.logs.event import StreamStatus
 from supervisord_lite.logs.plane import DataPlane
@@ -98,7 +97,10 @@ class Manager:
         shutdown = records.pop(SHUTDOWN, None)
         return Fleet.restore(
             self.applied.configuration if self.applied else None,
-            [from_plain(Instance, json.loads(text)) for text in records.values()],
+            [
+                from_plain(Instance, json.loads(text), ignore_unknown=True)
+                for text in records.values()
+            ],
             held=held,
             shutdown=from_plain(Shutdown, json.loads(shutdown)) if shutdown else None,
         )

@@ -68,10 +68,12 @@ class Notices:
 
     def announced(self, change: Announce) -> None:
         """An instance has changed its state."""
-        instance = self._fleet.instances.get(change.instance)
-        pid = instance.state.pid if instance and isinstance(instance.state, Running) else None
         words = [change.instance, change.after]
-        words += [f"pid {pid}"] if pid and change.after == "RUNNING" else []
+        instance = self._fleet.instances.get(change.instance)
+        if change.after == "RUNNING" and instance and isinstance(instance.state, Running):
+            words.append(f"pid {instance.state.pid}")
+        elif change.after == "STARTING" and self.console is None:
+            return  # what comes of it is told in a moment
         text = " ".join(words) + (f": {change.why}" if change.why else "")
         self.say(text, problem=change.after == "FATAL")
 

@@ -1,6 +1,7 @@
 """The real daemon, started as a process by its command line, and `slctl` as a process beside it."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -44,6 +45,7 @@ class Shop:
         self.file = directory / "shop.yaml"
         self.socket = str(directory / "control.sock")
         self.process: subprocess.Popen[bytes] | None = None
+        self.keeper_directory: str | None = None
 
     def configure(self, workers: str) -> None:
         """Write the file: `workers` is what stands below `workers:`, not indented."""
@@ -71,9 +73,10 @@ class Shop:
     def answers(self) -> bool:
         assert self.process and self.process.poll() is None, self.output()
         try:
-            return bool(self.client().version())
+            self.keeper_directory = self.client().version()["directory"]
         except ClientError:
             return False
+        return True
 
     def output(self) -> str:
         return (self.directory / "daemon.txt").read_text(errors="replace")
@@ -99,15 +102,16 @@ class Shop:
 
     def end(self) -> None:
         """Stop everything that is left, whatever became of the daemon."""
-        if self.process is None or self.process.poll() is not None:
-            return
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            self.process.wait(DEADLINE)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-            raise
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(DEADLINE)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+                raise
+        if self.keeper_directory is not None:
+            shutil.rmtree(self.keeper_directory, ignore_errors=True)
 
 
 @pytest.fixture

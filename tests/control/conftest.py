@@ -197,6 +197,17 @@ class Daemon:
         """Serve, as a manager does that was handed the listening socket."""
         self.server = self._run(serve(self._listener.dup(), self.fleet, self.logs, self._limits))
 
+    def make_socket_again(self) -> None:
+        """Listen at the path anew, as a manager does whose socket was removed."""
+        self._listener.close()
+        self._listener = unix_socket.bind(self.path, 0o666)
+        replacement = self._listener.dup()
+
+        async def listen() -> None:
+            self.server.listen(replacement)
+
+        self._run(listen())
+
     def end(self) -> None:
         """Stop serving; the listening socket stays."""
         self._run(self.server.close())

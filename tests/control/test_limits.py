@@ -231,6 +231,16 @@ def test_clients_wait_while_nobody_serves(daemon: Daemon) -> None:
         assert status_of(read_one(connection)) == 200
 
 
+def test_socket_that_is_made_again_is_served(daemon: Daemon) -> None:
+    """After the path was removed and made again, new clients and old ones are served."""
+    with daemon.connect() as old:
+        os.unlink(daemon.path)
+        daemon.make_socket_again()
+        assert works(daemon)
+        old.sendall(GET)
+        assert status_of(read_one(old)) == 200
+
+
 class TestCounts:
     """With few connections allowed."""
 

@@ -3,6 +3,8 @@
 from typing import Any
 
 from supervisord_lite.core.command import Announce, Command, Remember
+from supervisord_lite.core.event import Configured, MainExited, Spawned, StopRequested
+from supervisord_lite.core.fleet import Fleet
 from supervisord_lite.core.spec import (
     ChannelSpec,
     ChannelType,
@@ -93,3 +95,24 @@ def orders(commands: tuple[Command, ...] | list[Command]) -> list[Command]:
 
 def whys(commands: tuple[Command, ...] | list[Command]) -> list[str]:
     return [command.why for command in commands if isinstance(command, Announce)]
+
+
+def booted(*specs: InstanceSpec, stop_deadline: float = 60.0) -> Fleet:
+    """A fleet whose instances run, each with its number as pid, since the time 100."""
+    fleet = Fleet()
+    fleet.step(Configured(configuration(*specs, stop_deadline=stop_deadline)), 99.0)
+    for number, one in enumerate(specs):
+        if one.autostart:
+            fleet.step(Spawned(one.name, 1, number), 100.0)
+    return fleet
+
+
+def restored(fleet: Fleet, *, held: bool = False, of: Configuration | None = None) -> Fleet:
+    return Fleet.restore(
+        of or fleet.configuration, fleet.instances.values(), held=held, shutdown=fleet.shutdown
+    )
+
+
+def down(fleet: Fleet, name: str, now: float) -> list[Command]:
+    fleet.step(StopRequested((name,)), now)
+    return fleet.step(MainExited(name, fleet.instances[name].last_run, WELL, emptied=True), now)

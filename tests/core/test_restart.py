@@ -80,10 +80,10 @@ def test_never_means_never_for_short_runs_too() -> None:
     assert after_exit(of(replace(NO_JITTER, when=When.NEVER)), FAILED, 0.0, 100.0) == Done()
 
 
-def test_a_failed_spawn_is_tried_again_whatever_when_says() -> None:
-    """There was no exit that `when` could speak about."""
+def test_a_failed_spawn_is_not_tried_again_where_nothing_is() -> None:
+    """Without restarts a failed spawn is the end, and its reason is shown."""
     never = of(replace(NO_JITTER, when=When.NEVER))
-    assert failed_start(never, "cannot fork", 100.0) == Again(100.1, 1, (100.0,))
+    assert failed_start(never, "cannot fork", 100.0) == GiveUp("cannot fork", ())
 
 
 def test_the_limit_ends_in_words() -> None:

@@ -162,6 +162,7 @@ def test_reopening_follows_a_log_that_was_renamed_from_outside(rig: Rig) -> None
     rig.flush()
     moved = Path(log.path).rename(rig.directory / "elsewhere")
     rig.plane.reopen()
+    rig.flush()
     rig.write(b"after\n")
     rig.flush()
     assert moved.read_bytes() == b"before\n"
