@@ -10,6 +10,7 @@ import socket
 import sys
 import traceback
 import zlib
+from contextlib import suppress
 from typing import Any, NoReturn
 
 _MANAGER_LINK = 3
@@ -59,10 +60,11 @@ def keeper_main(arguments: dict[str, Any]) -> int:
 
     files = arguments["files"]
     directory = keeper_directory(files)
+    lock = os.path.join(directory, "lock")
     try:
         _make_private(runtime_root())
         _make_private(directory)
-        acquire(os.path.join(directory, "lock"))
+        acquire(lock)
     except AlreadyRunning as running:
         return _refuse(f"cannot run {files[0]}: {running}")
     except OSError as error:
@@ -82,7 +84,11 @@ def keeper_main(arguments: dict[str, Any]) -> int:
         greeting=greeting,
         first=("@compile", compiler),
     )
-    return Keeper(settings).run()
+    code = Keeper(settings).run()
+    with suppress(OSError):  # not empty: something lives on, and the next keeper will want to know
+        os.unlink(lock)
+        os.rmdir(directory)
+    return code
 
 
 def _refuse(text: str) -> int:

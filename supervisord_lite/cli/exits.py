@@ -58,8 +58,9 @@ def code_of(error: ClientError) -> int:
             return FAILED
 
 
-def finish(failures: Sequence[str]) -> None:
-    """Leave with the code of a command that was carried out, except for what is said here."""
+def finish(failures: Sequence[bool]) -> None:
+    """Leave with the code of a command that was carried out, except for the instances that failed:
+    each says whether that is only because the time was up.
+    """
     if failures:
-        late = all(failure.startswith("timed out") for failure in failures)
-        click.get_current_context().exit(TIMEOUT if late else FAILED)
+        click.get_current_context().exit(TIMEOUT if all(failures) else FAILED)

@@ -125,7 +125,7 @@ def _report(answer: Any, *, as_json: bool) -> None:
     else:
         for result in answer["results"]:
             sys.stdout.write(_result(result) + "\n")
-    exits.finish([result["message"] for result in answer["results"] if not result["ok"]])
+    exits.finish([result["timed_out"] for result in answer["results"] if not result["ok"]])
 
 
 def _result(result: Any) -> str:
@@ -214,7 +214,7 @@ def pid(names: Sequence[str]) -> None:
             sys.stdout.write(f"{row['pid']}\n")
         else:
             render.complain(f"{row['name']} has no process: {row['state']}")
-    exits.finish([row["state"] for row in rows if row["pid"] is None])
+    exits.finish([False for row in rows if row["pid"] is None])
 
 
 @slctl.command()

@@ -116,7 +116,8 @@ async def _worker(context: Context, request: Request) -> Response:
 
 def _rows(context: Context, patterns: Sequence[str]) -> Response:
     names = context.service.resolve(patterns)
-    return _json({"workers": context.service.views(names)})
+    body = b'{"workers":' + context.service.views(names) + b"}"
+    return Response(body, media_type="application/json")
 
 
 async def _start(context: Context, request: Request) -> Response:
@@ -154,6 +155,7 @@ def _results(outcomes: Sequence[Outcome]) -> Response:
                     "state": outcome.state,
                     "pid": outcome.pid,
                     "message": outcome.message,
+                    "timed_out": outcome.timed_out,
                 }
                 for outcome in outcomes
             ],

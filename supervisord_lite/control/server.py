@@ -68,6 +68,8 @@ class Server:
     async def close(self) -> None:
         """Stop accepting and end every connection; answers under way say that we go away."""
         self._deafen()
+        if self._arriving:  # a client just accepted: asyncio has not made its connection yet
+            await asyncio.wait(self._arriving)
         for connection in list(self._connections):
             connection.close()
         if not self._connections:

@@ -66,7 +66,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class ResourceLimit:
-    """One `ulimits` entry: its name as in prlimit(1) ("nofile") and both bounds, None: unlimited."""
+    """One `ulimits` entry: its name as in prlimit(1) ("nofile"), both bounds; None: unlimited."""
 
     name: str
     soft: int | None

@@ -34,7 +34,7 @@ def adopt(journal: Journal, held: Held) -> Iterator[Run]:
 
 
 def _adopt_one(instance: str, number: int, known: tuple[int, int] | None) -> Run:
-    run = Run(instance, number)
+    run = Run(instance, number, adopted=True)
     run.pid, run.started = known or (0, 0)
     entry = read_entry(run.pid) if known else None
     if entry is not None and entry.started == run.started and entry.state not in "ZX":
@@ -42,7 +42,7 @@ def _adopt_one(instance: str, number: int, known: tuple[int, int] | None) -> Run
     if run.pidfd is not None:
         run.phase = Phase.ALIVE
     else:  # it ended while nobody looked: how, is not known
-        run.phase, run.reported, run.emptied = Phase.ENDED, True, True
+        run.phase = Phase.ENDED
     return run
 
 

@@ -269,6 +269,8 @@ class Keeper:
         if run.pidfd is not None:
             self._adopted[run.pidfd] = run
             self.epoll.register(run.pidfd, select.EPOLLIN)
+        else:  # its main process is gone; what it left behind may live
+            self.sweeper.look_at(run, time.monotonic())
 
     def _on_adopted_end(self, descriptor: int) -> None:
         run = self._adopted.pop(descriptor)

@@ -25,8 +25,9 @@ class Phase(Enum):
 class Run:
     """One life of an instance, from the order to spawn it until it is buried.
 
-    `pidfd` is held for an adopted run only: one that an earlier keeper spawned and whose parent is
-    somebody else. `known` are processes seen to belong to it, by pid and start time.
+    An `adopted` run is one that an earlier keeper spawned: its processes have another parent, so
+    the main one, if it lives, is watched by `pidfd`. `known` are processes seen to belong to the
+    run, by pid and start time.
     """
 
     instance: str
@@ -34,6 +35,7 @@ class Run:
     phase: Phase = Phase.SPAWNING
     pid: int = 0
     started: int = 0
+    adopted: bool = False
     pidfd: int | None = None
     status: int | None = None
     failure: Answer | None = None
@@ -42,10 +44,6 @@ class Run:
     sweeping: bool = False  # the end of the whole tree is to be told
     doomed: bool = False  # the tree was sent SIGKILL: whatever is found of it later gets it, too
     known: dict[int, int] = field(default_factory=dict)
-
-    @property
-    def adopted(self) -> bool:
-        return self.pidfd is not None
 
     def facts(self) -> list[dict[str, Any]]:
         """All that is true of the run and may be told."""

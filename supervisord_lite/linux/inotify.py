@@ -8,7 +8,10 @@ from collections.abc import Iterator
 
 IN_OPEN = 0x0020
 IN_MOVED_FROM = 0x0040
+IN_MOVED_TO = 0x0080
 IN_DELETE = 0x0200
+IN_DELETE_SELF = 0x0400
+IN_MOVE_SELF = 0x0800
 _IN_IGNORED = 0x8000  # the kernel's word that a watch is gone
 
 _EVENT = struct.Struct("iIII")  # watch, mask, cookie, length of the name that follows

@@ -8,15 +8,17 @@ when something was removed or replaced there; what it was, `still_there` finds o
 import socket
 from pathlib import Path
 
+from supervisord_lite.linux import inotify
 from supervisord_lite.linux.inotify import Inotify
 from supervisord_lite.linux.unix_socket import still_there
 
-_IN_MOVED_FROM = 0x0040
-_IN_MOVED_TO = 0x0080
-_IN_DELETE = 0x0200
-_IN_DELETE_SELF = 0x0400
-_IN_MOVE_SELF = 0x0800
-_REMOVALS = _IN_MOVED_FROM | _IN_MOVED_TO | _IN_DELETE | _IN_DELETE_SELF | _IN_MOVE_SELF
+_REMOVALS = (
+    inotify.IN_MOVED_FROM
+    | inotify.IN_MOVED_TO
+    | inotify.IN_DELETE
+    | inotify.IN_DELETE_SELF
+    | inotify.IN_MOVE_SELF
+)
 
 
 class Guard:

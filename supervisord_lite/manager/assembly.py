@@ -37,7 +37,7 @@ from supervisord_lite.manager.keeper_link import Inheritance, KeeperLink
 from supervisord_lite.manager.log_access import Logs
 from supervisord_lite.manager.notices import Notices
 from supervisord_lite.manager.outputs import HeldHops, Outputs
-from supervisord_lite.manager.service import Service
+from supervisord_lite.manager.service import Refused, Service
 from supervisord_lite.manager.starts import Starts
 from supervisord_lite.manager.waiting import Waiters
 
@@ -190,6 +190,8 @@ class Manager:
             compiled = await self._compiler.compile(APPLY)
             plan = self._fleet.plan(compiled.configuration)
             await self._apply(compiled)
+        except (OSError, AlreadyRunning) as error:
+            raise Refused(f"cannot reload: {error}") from error
         finally:
             self._run(self._tell_ready())
         return plan
@@ -223,8 +225,8 @@ class Manager:
         except BadConfiguration as bad:
             self.notices.say("cannot reload: nothing has changed", problem=True)
             self._say_problems(bad)
-        except (OSError, AlreadyRunning) as error:
-            self.notices.say(f"cannot reload: {error}", problem=True)
+        except Refused as refused:
+            self.notices.say(str(refused), problem=True)
         else:
             touched = sum(entry.action != "keep" for entry in plan.entries)
             self.notices.say(f"reloaded: {touched} instances touched")
@@ -280,9 +282,9 @@ class Manager:
     async def _end(self, orders: list[dict[str, Any]], *, remove_socket: bool = True) -> None:
         if self.done.done():
             return
+        await asyncio.to_thread(self._plane.flush, _LAST_WORDS)
         if self._server is not None:
             await self._server.close()
-        await asyncio.to_thread(self._plane.flush, _LAST_WORDS)
         await asyncio.to_thread(self._plane.stop, _LAST_WORDS)
         if remove_socket:
             self._control.remove()

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from supervisord_lite.core.spec import Configuration
-from supervisord_lite.linux.inotify import IN_DELETE, IN_MOVED_FROM, Inotify
+from supervisord_lite.linux.lock_file import AlreadyRunning
+from supervisord_lite.linux.socket_guard import Guard
 from supervisord_lite.linux.unix_socket import bind, still_there
 
 HELD = "control"
@@ -30,7 +31,7 @@ class ControlSocket:
         self._changed = changed
         self._path: str | None = None
         self._pointer: str | None = None
-        self._watch: Inotify | None = None
+        self._guard: Guard | None = None
         self.listener: socket.socket | None = None
         if HELD in held:
             self.listener = socket.socket(fileno=held[HELD])
@@ -46,23 +47,23 @@ class ControlSocket:
             self._unlink(self._path)
         self._path = path
         self._point_to(path, configuration.runtime_dir)
-        self._watch_for_removal(path, mode)
+        self._guard_against_removal(path, mode)
 
     def remove(self) -> None:
         """The daemon ends."""
-        if self._watch is not None:
-            asyncio.get_running_loop().remove_reader(self._watch.fd)
-            self._watch.close()
-            self._watch = None
+        self._unguard()
         for path in (self._path, self._pointer):
             if path is not None:
                 self._unlink(path)
+                with suppress(OSError):  # not empty, or not ours
+                    os.rmdir(os.path.dirname(path))
 
-    def _make(self, path: str, mode: int) -> None:
+    def _make(self, path: str, mode: int) -> socket.socket:
         listener = bind(path, mode)
         self._hold(HELD, listener.fileno())
         self.listener = listener
         self._changed(listener)
+        return listener
 
     def _point_to(self, path: str, runtime_dir: str) -> None:
         """Leave a word in the runtime directory where clients look first."""
@@ -76,22 +77,23 @@ class ControlSocket:
                 stream.write(path)
             self._pointer = pointer
 
-    def _watch_for_removal(self, path: str, mode: int) -> None:
+    def _guard_against_removal(self, path: str, mode: int) -> None:
+        self._unguard()
+        assert self.listener is not None
+        self._guard = Guard(self.listener, path)
         loop = asyncio.get_running_loop()
-        if self._watch is not None:
-            loop.remove_reader(self._watch.fd)
-            self._watch.close()
-        watch = self._watch = Inotify()
-        watch.watch(os.path.dirname(path), IN_DELETE | IN_MOVED_FROM)
-        loop.add_reader(watch.fd, self._something_removed, path, mode)
+        loop.add_reader(self._guard.fd, self._perhaps_removed, self._guard, path, mode)
 
-    def _something_removed(self, path: str, mode: int) -> None:
-        assert self._watch is not None
-        for _ in self._watch.events():
-            pass
-        if self.listener is not None and not still_there(self.listener, path):
-            with suppress(OSError):  # somebody else's now, or the directory is gone
-                self._make(path, mode)
+    def _perhaps_removed(self, guard: Guard, path: str, mode: int) -> None:
+        if guard.is_lost():
+            with suppress(OSError, AlreadyRunning):  # somebody else's by now
+                guard.replace(self._make(path, mode))
+
+    def _unguard(self) -> None:
+        if self._guard is not None:
+            asyncio.get_running_loop().remove_reader(self._guard.fd)
+            self._guard.close()
+            self._guard = None
 
     def _unlink(self, path: str) -> None:
         with suppress(OSError):

@@ -26,8 +26,8 @@ from supervisord_lite.logs.event import StreamStatus
 from supervisord_lite.manager.compiling import LOOK, BadConfiguration, Compiled, Compiler
 from supervisord_lite.manager.core_loop import CoreLoop
 from supervisord_lite.manager.keeper_link import KeeperLink
-from supervisord_lite.manager.views import view
-from supervisord_lite.manager.waiting import Question, Waiters, is_down, is_up
+from supervisord_lite.manager.views import Views
+from supervisord_lite.manager.waiting import Question, Verdict, Waiters, is_down, is_up
 
 __all__ = ["BadConfiguration", "Outcome", "Refused", "Service", "UnknownNames"]
 
@@ -46,13 +46,16 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How one instance answered a request: `ok`, its state then, and why not if not."""
+    """How one instance answered a request: `ok`, its state then, and why not if not. `timed_out`
+    says that waiting ended before there was an answer.
+    """
 
     name: str
     ok: bool
     state: str
     pid: int | None
     message: str
+    timed_out: bool = False
 
 
 class Daemon(Protocol):
@@ -83,6 +86,7 @@ class Service:
         self._waiters = waiters
         self._compiler = compiler
         self._daemon = daemon
+        self._views = Views(core.fleet, daemon.log_status)
 
     @property
     def _fleet(self) -> Fleet:
@@ -122,18 +126,9 @@ class Service:
             or fnmatchcase(instance.spec.worker, pattern)
         ]
 
-    def views(self, names: Sequence[str]) -> list[dict[str, Any]]:
-        """One JSON-ready dictionary an instance (see docs/api.md)."""
-        return [
-            view(self._fleet.instances[name], self._log_statuses(name))
-            for name in names
-            if name in self._fleet.instances
-        ]
-
-    def _log_statuses(self, name: str) -> dict[str, StreamStatus | None]:
-        return {
-            stream: self._daemon.log_status(f"{name}/{stream}") for stream in ("stdout", "stderr")
-        }
+    def views(self, names: Sequence[str]) -> bytes:
+        """A JSON array with one object an instance (see docs/api.md)."""
+        return self._views.array(names)
 
     def about(self) -> dict[str, Any]:
         """Version, pids of keeper and manager, files, socket, held or not, last words."""
@@ -188,12 +183,9 @@ class Service:
         """Send a signal to the main processes; `ok` is false for those without one."""
         alive = {name for name in names if self._pid(name) is not None}
         self._core.take(SignalRequested(tuple(name for name in names if name in alive), signal))
-        return [
-            self._outcome(
-                name, ok=name in alive, message="signalled" if name in alive else "not up"
-            )
-            for name in names
-        ]
+        sent = Verdict(ok=True, message="signalled")
+        absent = Verdict(ok=False, message="not up")
+        return [self._outcome(name, sent if name in alive else absent) for name in names]
 
     def _run_before_start(self, name: str) -> int:
         """The last run that is of no use to someone who wants the instance up."""
@@ -213,17 +205,15 @@ class Service:
     ) -> list[Outcome]:
         await self._link.drained()
         if not wait:
-            return [self._outcome(name, ok=True, message="requested") for name in names]
+            return [self._outcome(name, Verdict(ok=True, message="requested")) for name in names]
         verdicts = await self._waiters.settle(names, questions, timeout)
-        return [
-            self._outcome(name, ok=verdicts[name].ok, message=verdicts[name].message)
-            for name in names
-        ]
+        return [self._outcome(name, verdicts[name]) for name in names]
 
-    def _outcome(self, name: str, *, ok: bool, message: str) -> Outcome:
+    def _outcome(self, name: str, verdict: Verdict) -> Outcome:
         instance = self._fleet.instances.get(name)
         state = word(instance.state) if instance else "STOPPED"
-        return Outcome(name, ok, state, self._pid(name), message)
+        pid = self._pid(name)
+        return Outcome(name, verdict.ok, state, pid, verdict.message, verdict.timed_out)
 
     def _pid(self, name: str) -> int | None:
         instance = self._fleet.instances.get(name)

@@ -32,6 +32,7 @@ class Verdict:
 
     ok: bool
     message: str
+    timed_out: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +150,8 @@ class _Waiting:
     def _too_late(self, name: str, timeout: float) -> Verdict:
         instance = self._fleet.instances.get(name)
         state = word(instance.state) if instance else "gone"
-        return Verdict(ok=False, message=f"timed out: still {state} after {timeout:g} s")
+        text = f"timed out: still {state} after {timeout:g} s"
+        return Verdict(ok=False, message=text, timed_out=True)
 
     def cancel(self) -> None:
         for timer in self._timers:

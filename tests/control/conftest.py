@@ -52,10 +52,10 @@ class MemoryFleet(Service):
             name for name in self.up if pattern in {"all", name, name.partition(":")[0], "slow"}
         ]
 
-    def views(self, names: Sequence[str]) -> list[dict[str, Any]]:
+    def views(self, names: Sequence[str]) -> bytes:
         if self.fault:
             raise self.fault
-        return [
+        rows = [
             {
                 "name": name,
                 "worker": name.partition(":")[0],
@@ -73,6 +73,7 @@ class MemoryFleet(Service):
             }
             for name in names
         ]
+        return json.dumps(rows).encode()
 
     async def start(self, names: Sequence[str], *, wait: bool, timeout: float) -> list[Outcome]:
         return self._turn(names, up=True)

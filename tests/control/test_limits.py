@@ -2,11 +2,13 @@
 nobody else. Connections are raw, so that they can be as wrong as a client can be.
 """
 
+import asyncio
 import os
 import resource
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,7 +16,9 @@ from hypothesis import strategies as st
 
 from supervisord_lite.client import Client
 from supervisord_lite.control.connection import Limits
-from tests.control.conftest import Daemon, body_of, read_all
+from supervisord_lite.control.server import serve
+from supervisord_lite.linux import unix_socket
+from tests.control.conftest import Daemon, FileLogs, MemoryFleet, body_of, read_all
 
 GET = b"GET /v1/version HTTP/1.1\r\nHost: d\r\n\r\n"
 STOP_SLOWLY = b'{"names": ["web"], "timeout": 3600}'
@@ -333,3 +337,20 @@ def test_garbage_is_survived(daemon: Daemon, fragments: list[bytes]) -> None:
     with daemon.connect() as connection:
         connection.sendall(GET)
         assert status_of(read_one(connection)) == 200
+
+
+def test_a_client_that_just_arrives_does_not_disturb_the_end(tmp_path: Path) -> None:
+    """A server that closes in the moment of an accept ends that connection, too."""
+
+    async def live() -> bytes:
+        listener = unix_socket.bind(str(tmp_path / "s"), 0o600)
+        server = await serve(listener, MemoryFleet(), FileLogs(tmp_path))
+        client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        client.connect(str(tmp_path / "s"))
+        server._accept()
+        await server.close()
+        client.setblocking(False)
+        with client:
+            return client.recv(1)
+
+    assert asyncio.run(live()) == b""
