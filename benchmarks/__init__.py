@@ -1,1 +1,1 @@
-"""Measurements of the daemon beside supervisord, in one run on one machine: `python -m benchmarks`."""
+"""The daemon measured beside supervisord, in one run on one machine: `python -m benchmarks`."""

@@ -12,6 +12,8 @@ from typing import Any
 
 Value = float | str
 
+_NOTHING = "-"
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -41,10 +43,10 @@ class Figures:
             return " / ".join(words)
         numbers = sorted(value for value in values if not isinstance(value, str))
         if not numbers:
-            return "–"
+            return _NOTHING
         digits = row.digits
         chosen = f"{percentile(numbers, row.percentile):.{digits}f} {row.unit}".strip()
-        return f"{chosen} ({numbers[0]:.{digits}f}–{numbers[-1]:.{digits}f})"
+        return f"{chosen} ({numbers[0]:.{digits}f} to {numbers[-1]:.{digits}f})"
 
 
 def percentile(numbers: list[float], percent: int) -> float:
@@ -62,7 +64,7 @@ def table(rows: Iterable[Row], peers: dict[str, Figures]) -> str:
     ]
     for row in rows:
         cells = [figures.cell(row) for figures in peers.values()]
-        if any(cell != "–" for cell in cells):
+        if any(cell != _NOTHING for cell in cells):
             lines.append(f"| {row.title} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 

@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -60,7 +60,7 @@ def start(peer: Peer, figures: Figures, size: int) -> None:
 def _own_program(directory: Path) -> str:
     """A copy of `sleep` that one worker alone runs, so that opening it means: this one starts."""
     directory.mkdir(parents=True)
-    return shutil.copy(shutil.which("sleep") or "/bin/sleep", directory / "sleep")
+    return shutil.copy(shutil.which("sleep") or "/bin/sleep", str(directory / "sleep"))
 
 
 def _measure_idleness(peer: Peer, figures: Figures, seconds: float) -> None:
@@ -75,17 +75,15 @@ def _measure_idleness(peer: Peer, figures: Figures, seconds: float) -> None:
 
 def _measure_status(peer: Peer, figures: Figures) -> None:
     for _ in range(10):
-        figures.add("status", _time(lambda: _ask(peer)) * 1000)
+        begun = time.monotonic()
+        _ask(peer)
+        figures.add("status", (time.monotonic() - begun) * 1000)
     command = peer.control_command("status")
     for _ in range(5):
         with (peer.directory / "status.txt").open("wb") as output:
-            figures.add("status command", _time(lambda: subprocess.run(command, stdout=output)))
-
-
-def _time(work: Callable[[], object]) -> float:
-    begun = time.monotonic()
-    work()
-    return time.monotonic() - begun
+            begun = time.monotonic()
+            subprocess.run(command, stdout=output, check=True)
+            figures.add("status command", time.monotonic() - begun)
 
 
 def _ask(peer: Peer) -> None:

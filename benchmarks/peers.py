@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from benchmarks.processes import MARK, Crew, end_all, marked
 
@@ -127,7 +128,7 @@ class Peer(ABC):
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(120)
 
-    def __enter__(self) -> "Peer":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -137,19 +138,22 @@ class Peer(ABC):
 
 
 class SupervisordLite(Peer):
-    """This project."""
+    """The daemon of this repository."""
 
     name = "supervisord-lite"
     daemon = "supervisord-lite"
     control = "slctl"
 
     def configure(self, workers: Sequence[Declared]) -> None:
-        text = f"supervisor: {{name: benchmark, runtime_dir: run, control: {{socket: {self.socket}}}}}\n"
-        text += "workers:\n"
+        text = (
+            "supervisor:\n"
+            "  name: benchmark\n"
+            "  runtime_dir: run\n"
+            f"  control: {{socket: {self.socket}}}\n"
+            "workers:\n"
+        )
         for worker in workers:
-            size = f"{worker.rotate}MiB" if worker.rotate else "none"
-            keep = ", keep: 50" if worker.rotate else ""
-            rotation = f"{{size: {size}{keep}}}" if worker.rotate else "none"
+            rotation = f"{{size: {worker.rotate}MiB, keep: 50}}" if worker.rotate else "none"
             text += (
                 f"  {worker.name}:\n"
                 f"    command: {worker.command}\n"

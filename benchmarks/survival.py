@@ -34,7 +34,7 @@ def measure_grandchild(peer: Peer, figures: Figures) -> None:
 
 
 def measure_revival(peer: Peer, figures: Figures, size: int) -> None:
-    """Kill every process of the supervisor, start a fresh one: who runs then, and what is logged?"""
+    """Kill every process of the supervisor, start a fresh one: who runs, and what is logged?"""
     ticker = f"{sys.executable} -I -S {_TICKER} {peer.crew.number}"
     peer.configure(
         [Declared("sleeper", peer.sleep, size - 1), Declared("ticker", ticker, rotate=0)]
@@ -66,7 +66,9 @@ def _kill_supervisors(peer: Peer) -> None:
 
 def _answers(peer: Peer) -> bool:
     command = peer.control_command("status")
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60)
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60, check=False
+    )
     return done.returncode == 0 and b"RUNNING" in done.stdout
 
 

@@ -101,12 +101,12 @@ def manager_main() -> int:
     import gc
 
     from supervisord_lite.keeper.protocol import BrokenLink
-    from supervisord_lite.linux.descriptors import raise_limit
+    from supervisord_lite.linux.descriptors import raise_limit, restore_limit
     from supervisord_lite.linux.prctl import name_process
     from supervisord_lite.manager.keeper_link import KeeperLink
 
     name_process("sl-manager")
-    raise_limit()
+    original_limit = raise_limit()
     # Refcounting frees nearly everything here; the collector would only cause pauses.
     gc.set_threshold(50_000, 50, 50)
     link = KeeperLink(socket.socket(fileno=_MANAGER_LINK))
@@ -124,6 +124,7 @@ def manager_main() -> int:
         return 1
     if how == "orphaned" and not given.greeting.get("systemd"):
         # Nobody restarts us: take the keeper's place. The journal says what there is to adopt.
+        restore_limit(original_limit)
         arguments = given.greeting["arguments"]
         os.execv(sys.executable, _command("keeper", json.dumps(arguments)))
     return 0

@@ -68,7 +68,7 @@ class Keeper:
         self.runs = Runs(self.journal.contents.highest)
         self.spawner = Spawner(self.limit, self.signals.written_to.fileno())
         self.children = Children(self.spawner)
-        self.trees = Trees(self.journal.contents.daemon, self.runs)
+        self.trees = Trees(self.journal.contents.daemon, self.runs, self.limit)
         self.epoll = select.epoll()
         self.sweeper = Sweeper(self.trees, self.epoll, self.limit, self.settle)
         self.seat = Seat(self.spawner, settings.manager, hold=settings.hold)
@@ -246,7 +246,7 @@ class Keeper:
 
     def _main_ended(self, run: Run, status: int | None) -> None:
         run.phase, run.status = Phase.ENDED, status
-        if run.sweeping or run.adopted:
+        if run.sweeping or run.adopted or self.trees.orphans():
             self.sweeper.look_at(run, time.monotonic())
         else:
             self.settle(run, emptied=group_is_empty(run.pid))

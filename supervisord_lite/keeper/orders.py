@@ -20,8 +20,18 @@ if TYPE_CHECKING:
 Order = dict[str, Any]
 Handler = Callable[["Keeper", Order, list[int]], None]
 
-# What the service manager told the daemon is not meant for its workers (sd_notify(3)).
-_NOT_PASSED_ON = ("NOTIFY_", "WATCHDOG_", "LISTEN_", "INVOCATION_ID", MARK)
+# What the service manager told the daemon is not meant for its workers (systemd.exec(5)).
+_NOT_PASSED_ON = (
+    "NOTIFY_",
+    "WATCHDOG_",
+    "LISTEN_",
+    "MEMORY_PRESSURE_",
+    "FDSTORE",
+    "INVOCATION_ID",
+    "JOURNAL_STREAM",
+    "SYSTEMD_EXEC_PID",
+    MARK,
+)
 
 
 def inherited_environment() -> dict[str, str]:

@@ -17,6 +17,7 @@ from collections.abc import Iterable
 
 from supervisord_lite.keeper.runs import Phase, Run, Runs
 from supervisord_lite.linux import pidfd
+from supervisord_lite.linux.descriptors import DescriptorLimit
 from supervisord_lite.linux.process_table import ProcessTable, environment_value, read_entry
 
 MARK = "SUPERVISORD_LITE_RUN"
@@ -69,8 +70,9 @@ class Snapshot:
 class Trees:
     """Signals to runs, and the watch for their trees to become empty."""
 
-    def __init__(self, daemon: str, runs: Runs) -> None:
+    def __init__(self, daemon: str, runs: Runs, limit: DescriptorLimit) -> None:
         self._keeper = os.getpid()
+        self._limit = limit
         self._daemon = daemon
         self._runs = runs
         self._snapshot: Snapshot | None = None
@@ -86,9 +88,25 @@ class Trees:
             or (everybody and not recent.everybody)
         ):
             mains = {run.pid: run for run in self._runs if run.phase is Phase.ALIVE}
-            recent = Snapshot(self._keeper, self._daemon, mains, everybody=everybody)
+            with self._limit.allocation():
+                recent = Snapshot(self._keeper, self._daemon, mains, everybody=everybody)
             self._snapshot = recent
         return recent
+
+    def orphans(self) -> bool:
+        """Whether processes have come to us by the death of their parents.
+
+        The kernel gives them to our main thread, and children proper are those of the spawner's
+        threads, so one short file tells (proc(5); without it, the answer is to look).
+        """
+        try:
+            with (
+                self._limit.allocation(),
+                open(f"/proc/self/task/{self._keeper}/children", "rb") as stream,
+            ):
+                return bool(stream.read(1))
+        except OSError:
+            return True
 
     def note_members(self, run: Run) -> None:
         """Remember who belongs to the run while its main process still ties them together."""
@@ -128,16 +146,21 @@ class Trees:
             os.kill(run.pid, number)
 
     def _signal_each(self, members: dict[int, int], number: int) -> None:
-        for pid, started in members.items():
-            descriptor = pidfd.open_pidfd(pid)
-            if descriptor is None:
-                continue
-            try:
-                entry = read_entry(pid)
-                if entry is not None and entry.started == started:
-                    pidfd.send_signal(descriptor, number)
-            finally:
-                os.close(descriptor)
+        with self._limit.allocation():
+            for pid, started in members.items():
+                _signal_one(pid, started, number)
+
+
+def _signal_one(pid: int, started: int, number: int) -> None:
+    descriptor = pidfd.open_pidfd(pid)
+    if descriptor is None:
+        return
+    try:
+        entry = read_entry(pid)
+        if entry is not None and entry.started == started:
+            pidfd.send_signal(descriptor, number)
+    finally:
+        os.close(descriptor)
 
 
 def group_is_empty(leader: int) -> bool:

@@ -60,10 +60,17 @@ def clear_nonblocking(descriptor: int) -> None:
         fcntl.fcntl(descriptor, fcntl.F_SETFL, flags & ~os.O_NONBLOCK)
 
 
-def raise_limit() -> None:
-    """Let this process have as many descriptors as its hard limit allows."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+def raise_limit() -> int:
+    """Let this process have as many descriptors as its hard limit allows; the soft limit before."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return soft
+
+
+def restore_limit(soft: int) -> None:
+    """Go back to the soft limit that `raise_limit` found; what is open above it stays open."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 class DescriptorLimit:

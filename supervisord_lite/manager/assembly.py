@@ -135,6 +135,7 @@ class Manager:
             self._take_fact(fact)
         self._link.attach(asyncio.get_running_loop(), self._take_packet, self._keeper_is_gone)
         if self.applied is not None:
+            self._run(self._tell_ready())
             self._run(self._open_control(self.applied))
 
     # ---------------------------------------------------------------- facts
@@ -190,10 +191,12 @@ class Manager:
             compiled = await self._compiler.compile(APPLY)
             plan = self._fleet.plan(compiled.configuration)
             await self._apply(compiled)
+        except BadConfiguration:
+            await self._tell_ready()  # to go on as before
+            raise
         except (OSError, AlreadyRunning) as error:
+            await self._tell_ready()
             raise Refused(f"cannot reload: {error}") from error
-        finally:
-            self._run(self._tell_ready())
         return plan
 
     async def _tell_ready(self) -> None:
@@ -212,8 +215,8 @@ class Manager:
         self.applied = compiled
         self._executor.compiled = compiled.text
         self._core.take(Configured(compiled.configuration))
+        self._run(self._tell_ready())
         if first:
-            await self._tell_ready()
             await self._open_control(compiled)
 
     async def _reload_by_signal(self) -> None:
