@@ -10,7 +10,7 @@ JOB is a descriptor with the marshalled job, ERRORS one that is closed by a succ
 fails is written there as `stage:errno:message`.
 """
 
-import _signal
+import _signal  # type: ignore[import-not-found]
 import errno
 import marshal
 import os

@@ -70,6 +70,7 @@ class Manager:
         self._serve = serve
         self._server: Server | None = None
         self._terminations = 0
+        self._ending = False
         self._tasks: set[asyncio.Task[Any]] = set()
         fleet = self._restored(given)
         self._fleet = fleet
@@ -283,8 +284,9 @@ class Manager:
         await self._end([{"do": "exit", "code": code}])
 
     async def _end(self, orders: list[dict[str, Any]], *, remove_socket: bool = True) -> None:
-        if self.done.done():
+        if self._ending:
             return
+        self._ending = True
         await asyncio.to_thread(self._plane.flush, _LAST_WORDS)
         if self._server is not None:
             await self._server.close()
@@ -300,7 +302,8 @@ class Manager:
 
     def _keeper_is_gone(self) -> None:
         """Let go of everything between two steps, so that whoever comes next finds it whole."""
-        self._run(self._let_go())
+        if not self._ending:
+            self._run(self._let_go())
 
     async def _let_go(self) -> None:
         await asyncio.to_thread(self._plane.stop, _LAST_WORDS)
