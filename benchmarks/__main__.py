@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from benchmarks.figures import Figures, Row, machine, table, to_json
 from benchmarks.fleet import measure_fleet, measure_scale
@@ -121,6 +122,14 @@ def _options() -> argparse.Namespace:
     return options
 
 
+def report(options: argparse.Namespace, about: dict[str, Any], bench: Bench) -> None:
+    """Print what was measured, also when something went wrong later."""
+    sys.stdout.write(" · ".join(f"{name} {value}" for name, value in about.items()) + "\n\n")
+    sys.stdout.write(table(rows(options.size), bench.columns))
+    if options.json:
+        options.json.write_text(to_json(about, bench.columns))
+
+
 def main() -> None:
     options = _options()
     for kind in PEERS:
@@ -129,11 +138,10 @@ def main() -> None:
     about = machine()
     with tempfile.TemporaryDirectory(prefix="benchmark-", dir=options.directory) as scratch:
         bench = Bench(options, Path(scratch))
-        bench.run()
-    sys.stdout.write(" · ".join(f"{name} {value}" for name, value in about.items()) + "\n\n")
-    sys.stdout.write(table(rows(options.size), bench.columns))
-    if options.json:
-        options.json.write_text(to_json(about, bench.columns))
+        try:
+            bench.run()
+        finally:
+            report(options, about, bench)
 
 
 if __name__ == "__main__":

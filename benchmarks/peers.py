@@ -4,6 +4,7 @@ Both run in the foreground with the output of every worker captured to a file of
 error joined, and with what they say themselves written to a file. What is equal stands in `Peer`.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -103,7 +104,12 @@ class Peer(ABC):
 
     def log_size(self, worker: str) -> int:
         """Bytes in the logs of a worker's first instance, the rotated ones included."""
-        return sum(path.stat().st_size for path in self.logs.glob(f"{worker}.0.log*"))
+        sizes: dict[int, int] = {}
+        for path in self.logs.glob(f"{worker}.0.log*"):
+            with contextlib.suppress(FileNotFoundError):  # renamed just now
+                found = path.stat()
+                sizes[found.st_ino] = found.st_size  # by inode: a rename must not count twice
+        return sum(sizes.values())
 
     def log_text(self, worker: str) -> bytes:
         """What a worker's first instance has written; for logs that were not rotated."""

@@ -1,7 +1,9 @@
 """The descriptors that must outlive every manager, by name.
 
 Pipes are noted in the journal with their inode, so that a fresh keeper finds them again through
-the processes that have them open (/proc/PID/fd, proc(5)); everything else can be made anew.
+the processes that have them open (/proc/PID/fd, proc(5)). What no worker may have open, the
+channels' ends, the hops and the control socket, is also given to the service manager's descriptor
+store, if there is one; whatever else is needed can be made anew.
 """
 
 import fcntl
@@ -11,17 +13,21 @@ from collections.abc import Iterable, Iterator
 
 from supervisord_lite.keeper.journal import Journal
 from supervisord_lite.linux.descriptors import MOST_PER_MESSAGE
+from supervisord_lite.linux.notify import Notifier
 
 
 class Held:
     """Names and descriptors; only the main thread's table has them, so no child inherits one."""
 
-    def __init__(self, journal: Journal, stored: dict[str, int]) -> None:
+    def __init__(self, journal: Journal, notifier: Notifier, stored: dict[str, int]) -> None:
         """`stored` are descriptors that the service manager kept for us."""
         self._journal = journal
+        self._notifier = notifier
         self._by_name: dict[str, int] = {}
         for name, descriptor in stored.items():
             self.hold(name, descriptor)
+        # Else a later start would be given these again, when they have long been replaced.
+        notifier.forget(name for name in stored if not _only_here(name))
 
     def __getitem__(self, name: str) -> int:
         return self._by_name[name]
@@ -36,6 +42,8 @@ class Held:
         """Keep a descriptor (it is ours from here on); an earlier one of that name is closed."""
         self.drop(name)
         self._by_name[name] = descriptor
+        if _only_here(name):
+            self._notifier.store({name: descriptor})
         if stat.S_ISFIFO((found := os.fstat(descriptor)).st_mode):
             access = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE
             self._journal.append({"pipe": name, "inode": found.st_ino, "access": access})
@@ -44,6 +52,8 @@ class Held:
         descriptor = self._by_name.pop(name, None)
         if descriptor is None:
             return
+        if _only_here(name):
+            self._notifier.forget((name,))
         if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
             self._journal.append({"pipe": name, "inode": 0, "access": 0})
         os.close(descriptor)
@@ -75,6 +85,13 @@ class Held:
                 self.hold(name, descriptor)
             if not missing:
                 return
+
+
+def _only_here(name: str) -> bool:
+    """Whether a fresh keeper might find this nowhere else. An instance's stream ("web:0/stdout")
+    is open in its worker too, and a helper's output ("@plan") is short-lived.
+    """
+    return not name.startswith("@") and ":" not in name.partition("/")[0]
 
 
 def _descriptors_of(pid: int) -> list[str]:

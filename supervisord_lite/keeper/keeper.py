@@ -64,7 +64,7 @@ class Keeper:
         self.null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
         self.journal = Journal(os.path.join(settings.directory, "journal"))
         self.notifier = Notifier(os.environ.get("NOTIFY_SOCKET"))
-        self.held = Held(self.journal, stored_descriptors(os.environ))
+        self.held = Held(self.journal, self.notifier, stored_descriptors(os.environ))
         self.runs = Runs(self.journal.contents.highest)
         self.spawner = Spawner(self.limit, self.signals.written_to.fileno())
         self.children = Children(self.spawner)

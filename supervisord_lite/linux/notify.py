@@ -9,13 +9,19 @@ import socket
 from collections.abc import Iterable, Mapping
 from urllib.parse import quote, unquote
 
+_PATIENCE = 5.0  # seconds that a busy service manager is waited for
+_LONGEST_NAME = 255  # of a stored descriptor's name; a longer one is not taken
+_FIRST = 3  # SD_LISTEN_FDS_START
+
 
 class Notifier:
     """The way to the service manager, if there is one; without it every call does nothing."""
 
     def __init__(self, address: str | None) -> None:
         """`address` is the value of NOTIFY_SOCKET, or None."""
-        self._address = address and address.replace("@", "\0", 1)
+        if address and address.startswith("@"):
+            address = f"\0{address[1:]}"
+        self._address = address
 
     @property
     def present(self) -> bool:
@@ -28,6 +34,7 @@ class Notifier:
         ancillary = array.array("i", descriptors)
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, ancillary)] if ancillary else []
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as way:
+            way.settimeout(_PATIENCE)
             try:
                 way.sendmsg([state.encode()], rights, 0, self._address)
             except OSError:
@@ -35,24 +42,41 @@ class Notifier:
         return True
 
     def store(self, held: Mapping[str, int]) -> None:
-        """Give descriptors to the service manager's store; the next start gets them by name."""
+        """Give descriptors to the service manager's store; the next start gets them by name.
+
+        One that is stored already is not stored twice; one whose name is too long is passed over.
+        """
         for name, descriptor in held.items():
-            self.tell(f"FDSTORE=1\nFDPOLL=0\nFDNAME={quote(name, safe='@-_.')}", (descriptor,))
+            stored = _stored_name(name)
+            # FDPOLL=0: a pipe without a writer stays in the store too.
+            state = f"FDSTORE=1\nFDPOLL=0\nFDNAME={stored}"
+            if len(stored) <= _LONGEST_NAME and not self.tell(state, (descriptor,)):
+                return  # nobody listens: not worth the patience for each of them
 
     def forget(self, names: Iterable[str]) -> None:
         """Have the store drop these: they were taken over."""
         for name in names:
-            self.tell(f"FDSTOREREMOVE=1\nFDNAME={quote(name, safe='@-_.')}")
+            if not self.tell(f"FDSTOREREMOVE=1\nFDNAME={_stored_name(name)}"):
+                return
 
 
 def stored_descriptors(environment: Mapping[str, str]) -> dict[str, int]:
-    """The descriptors that the service manager handed to this process, by name."""
+    """The descriptors that the service manager handed to this process, by name.
+
+    Of several with one name only the youngest, which comes first, is kept open.
+    """
     if environment.get("LISTEN_PID") != str(os.getpid()):
         return {}
     names = environment.get("LISTEN_FDNAMES", "").split(":")
     count = int(environment.get("LISTEN_FDS", "0"))
-    held = {}
-    for descriptor, name in zip(range(3, 3 + count), names, strict=False):
+    held: dict[str, int] = {}
+    for descriptor, name in zip(range(_FIRST, _FIRST + count), names, strict=False):
         os.set_inheritable(descriptor, False)
-        held[unquote(name)] = descriptor
+        if held.setdefault(unquote(name, errors="surrogateescape"), descriptor) != descriptor:
+            os.close(descriptor)
     return held
+
+
+def _stored_name(name: str) -> str:
+    """A name as the store takes it: printable ASCII without a colon."""
+    return quote(name, safe="@-_.", errors="surrogateescape")

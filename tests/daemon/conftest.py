@@ -121,14 +121,24 @@ class Daemon:
     ) -> subprocess.Popen[bytes]:
         """Start a daemon and wait for nothing."""
         with (self.directory / "daemon.txt").open("ab") as output:
-            process = subprocess.Popen(
-                [*prefix, *command("daemon", "run", "-c", str(self.file), *arguments)],
-                cwd=self.directory,
-                env=environment(**{TOKEN: self.token, **(variables or {})}),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-            )
+            return self.launch_into(output.fileno(), prefix, variables, arguments)
+
+    def launch_into(
+        self,
+        output: int,
+        prefix: Sequence[str] = (),
+        variables: Mapping[str, str] | None = None,
+        arguments: Sequence[str] = (),
+    ) -> subprocess.Popen[bytes]:
+        """Start a daemon whose words go to this descriptor."""
+        process = subprocess.Popen(
+            [*prefix, *command("daemon", "run", "-c", str(self.file), *arguments)],
+            cwd=self.directory,
+            env=environment(**{TOKEN: self.token, **(variables or {})}),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+        )
         self.started.append(process)
         return process
 

@@ -135,8 +135,10 @@ def test_every_rung_is_climbed(daemon: Daemon) -> None:
 
 def test_last_words_are_in_the_log(daemon: Daemon) -> None:
     """What a worker says after the stop signal, up to its end, is kept."""
-    script = "trap 'for i in $(seq 1000); do echo bye $i; done; exit' TERM; echo up; while :; do sleep 0.05; done"
-    daemon.run({"web": {"command": script, "shell": True}})
+    last = "for i in $(seq 1000); do echo bye $i; done; exit"
+    script = f"trap '{last}' TERM; echo up; while :; do sleep 0.05; done"
+    rungs = [{"signal": "TERM", "to": "main", "wait": "30s"}]
+    daemon.run({"web": {"command": script, "shell": True, "stop": rungs}})
     daemon.until(lambda: "up" in daemon.log("web:0"))
     daemon.client.stop(["web"])
     expected = "up\n" + "".join(f"bye {number}\n" for number in range(1, 1001))
@@ -173,7 +175,8 @@ def test_strangers_are_buried_quietly(daemon: Daemon) -> None:
 def test_as_pid_1_it_reaps_and_stops(daemon: Daemon) -> None:
     """As the init of a pid namespace the daemon buries every zombie and ends within its deadline."""
     script = "while :; do setsid true & setsid sh -c 'true & true &' & sleep 0.05; done"
-    daemon.configure({"web": {"command": script, "shell": True}, "deaf": {"command": DEAF, "stop": "1s"}})
+    deaf = {"command": DEAF, "stop": "1s"}
+    daemon.configure({"web": {"command": script, "shell": True}, "deaf": deaf})
     daemon.launch(prefix=["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"])
     daemon.until(lambda: daemon.about("keeper") == 1)
     daemon.until(lambda: daemon.state("web") == "RUNNING")
