@@ -69,7 +69,21 @@ def _spawn_run(keeper: "Keeper", order: Order, attached: list[int]) -> None:
     program = order["program"]
     keeper.journal.append({"intent": [run.instance, run.number]})
     keeper.runs.add(run)
-    job = Job(
+
+    def prepare() -> tuple[Job, list[int]]:
+        given = iter(attached)
+        streams = [_stream(keeper, name, given, program) for name in order["streams"]]
+        return _job(keeper, program, run), streams
+
+    def answered(answer: Answer) -> None:
+        close_all(attached)
+        keeper.spawn_answered(run, answer)
+
+    keeper.spawner.submit(prepare, answered)
+
+
+def _job(keeper: "Keeper", program: Order, run: Run) -> Job:
+    return Job(
         argv=program["argv"],
         working_dir=program["working_dir"],
         environment=_environment(keeper, program, run),
@@ -77,16 +91,6 @@ def _spawn_run(keeper: "Keeper", order: Order, attached: list[int]) -> None:
         identity=_ids(program),
         outfit=_outfit(program),
     )
-
-    def streams() -> list[int]:
-        given = iter(attached)
-        return [_stream(keeper, name, given, program) for name in order["streams"]]
-
-    def answered(answer: Answer) -> None:
-        close_all(attached)
-        keeper.spawn_answered(run, answer)
-
-    keeper.spawner.submit(job, streams, answered)
 
 
 def _stream(keeper: "Keeper", name: str, attached: Iterator[int], program: Order) -> int:

@@ -75,7 +75,7 @@ class Seat:
             theirs.close()
             on_answer(answer)
 
-        self._spawner.submit(job, lambda: (*streams, theirs.fileno()), answered)
+        self._spawner.submit(lambda: (job, (*streams, theirs.fileno())), answered)
 
     def tell(self, packet: Packet, descriptors: Sequence[int] = ()) -> int:
         """Tell the manager something; the number by which it will be acknowledged."""

@@ -35,7 +35,9 @@ _LIFTED = 300  # where the descriptors of a job wait until they get the child's 
 _OUTFIT = os.path.join(os.path.dirname(__file__), "outfit.py")
 
 
-Streams = Callable[[], Sequence[int]]
+# Makes a job and its descriptors when a thread is free for it, so that a thousand jobs in the queue
+# are not a thousand environments. Raises OSError if a descriptor is not to be had.
+Prepare = Callable[[], tuple["Job", Sequence[int]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +79,7 @@ class _Ticket:
     """A job on its way, and since when a thread has it."""
 
     number: int
-    job: Job
-    streams: Streams
+    prepare: Prepare
     done: Callable[[Answer], None]
     begun: float = 0.0
     expired: bool = False
@@ -107,12 +108,10 @@ class Spawner:
     def fileno(self) -> int:
         return self._answers.fileno()
 
-    def submit(self, job: Job, streams: Streams, done: Callable[[Answer], None]) -> None:
-        """Have a child made. `streams` gives its descriptors when a thread is free for it; `done`
-        is called once, from here, from `collect` or from `expire`.
-        """
+    def submit(self, prepare: Prepare, done: Callable[[Answer], None]) -> None:
+        """Have a child made; `done` is called once: from here, from `collect` or from `expire`."""
         self._latest += 1
-        self._waiting.append(_Ticket(self._latest, job, streams, done))
+        self._waiting.append(_Ticket(self._latest, prepare, done))
         self._hand_out()
 
     @property
@@ -168,7 +167,7 @@ class Spawner:
         while self._waiting and self._idle:
             ticket = self._waiting.popleft()
             try:
-                descriptors = ticket.streams()
+                job, descriptors = ticket.prepare()
             except OSError as error:
                 ticket.done(
                     Answer(stage="streams", errno=error.errno or 0, message=str(error.strerror))
@@ -177,7 +176,7 @@ class Spawner:
             thread = self._idle.pop()
             ticket.begun = time.monotonic()
             self._given[thread] = ticket
-            thread.give(ticket, descriptors)
+            thread.give(ticket.number, job, descriptors)
 
     def _fresh_thread(self) -> "_Thread":
         return _Thread(self._limit, self._answering, self._keep_open)
@@ -205,9 +204,9 @@ class _Thread:
         ready.wait()
         theirs.close()
 
-    def give(self, ticket: _Ticket, descriptors: Sequence[int]) -> None:
-        self._job = ticket.job
-        send_with(self._ours, ticket.number.to_bytes(8, "little"), descriptors)
+    def give(self, number: int, job: Job, descriptors: Sequence[int]) -> None:
+        self._job = job
+        send_with(self._ours, number.to_bytes(8, "little"), descriptors)
 
     def close(self) -> None:
         self._ours.close()

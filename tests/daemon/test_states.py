@@ -51,7 +51,7 @@ def test_crash_loop_ends_in_fatal(daemon: Daemon) -> None:
     assert row["run"] == 3
     assert row["last_exit"]["code"] == 9
     assert "3 failed starts" in row["why"]
-    assert "exited with 9" in row["why"]
+    assert "exit code 9" in row["why"]
 
 
 def test_fatal_is_forgiven_by_a_start(daemon: Daemon) -> None:

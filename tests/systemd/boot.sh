@@ -1,59 +1,54 @@
-# Boot systemd as PID 1 of a machine that is made of namespaces: run by unshare(1), as root.
+# Boot systemd as PID 1 of a machine that is made of namespaces: boot.sh STAGE KEPT…
 #
-#   boot.sh STAGE KEPT…
-#
-# STAGE has units/, bin/, etc/ and console; what is KEPT stays visible although /tmp is covered.
-# Nothing that happens in here is seen outside, but for writes below STAGE and KEPT.
+# STAGE has bin/, etc/, units/ and the file console. It and what is KEPT stay visible although
+# /tmp and /run are covered. Nothing that happens in here is seen outside but below these paths.
 set -eu
 stage=$1
 
-# Behind the covers that follow, everything kept is mounted again where it was.
-mount -t tmpfs kept /mnt
+# Whatever a cover would hide is put aside, and mounted again on top of it.
+mount -t tmpfs aside /media
 number=0
 for path in "$@"; do
     number=$((number + 1))
-    mkdir "/mnt/$number"
-    mount --rbind "$path" "/mnt/$number"
+    mkdir "/media/$number"
+    mount --rbind "$path" "/media/$number"
 done
 mount -t tmpfs -o mode=1777 tmp /tmp
+mount -t tmpfs -o mode=755 run /run
 number=0
 for path in "$@"; do
     number=$((number + 1))
     mkdir -p "$path"
-    mount --rbind "/mnt/$number" "$path"
+    mount --move "/media/$number" "$path"
 done
-mount -t tmpfs -o mode=755 run /run
 
-# Devices that are no hardware, and a console that is a file.
-mkdir /mnt/dev
+# Devices without hardware, and a console that is a file.
+mkdir /media/dev
 for device in null zero full random urandom; do
-    touch "/mnt/dev/$device"
-    mount --bind "/dev/$device" "/mnt/dev/$device"
+    touch "/media/dev/$device"
+    mount --bind "/dev/$device" "/media/dev/$device"
 done
-touch /mnt/dev/console
-mount --bind "$stage/console" /mnt/dev/console
-mount --rbind /mnt/dev /dev
-ln -s /proc/self/fd /dev/fd
+touch /media/dev/console
+mount --bind "$stage/console" /media/dev/console
+ln -s /proc/self/fd /media/dev/fd
+mount --rbind /media/dev /dev
 
-# A system manager sets kernel variables of the whole machine, unless they are read-only.
+# A system manager would set kernel variables, which the whole machine outside shares.
 mount --bind /proc/sys /proc/sys
 mount -o remount,bind,ro /proc/sys
-umount -R /sys/fs/cgroup
+umount -R /sys/fs/cgroup 2>/dev/null || :
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 
 for place in etc usr/local/bin; do
-    mkdir -p "/mnt/work/$place"
-    mount -t tmpfs work "/mnt/work/$place"
-    mkdir "/mnt/work/$place/upper" "/mnt/work/$place/work"
-    options="upperdir=/mnt/work/$place/upper,workdir=/mnt/work/$place/work"
-    mount -t overlay -o "lowerdir=/$place,$options" overlay "/$place"
+    changes="/media/changes/$place"
+    mkdir -p "$changes/upper" "$changes/work"
+    mount -t overlay -o "lowerdir=/$place,upperdir=$changes/upper,workdir=$changes/work" \
+        overlay "/$place"
 done
 cp "$stage"/bin/* /usr/local/bin/
 mkdir -p /etc/supervisord-lite
 mount --bind "$stage/etc" /etc/supervisord-lite
 
-export container=other
-export SYSTEMD_UNIT_PATH="$stage/units"
+export container=other SYSTEMD_UNIT_PATH="$stage/units"
 export SYSTEMD_GENERATOR_PATH=/nowhere SYSTEMD_ENVIRONMENT_GENERATOR_PATH=/nowhere
-exec /lib/systemd/systemd --system --unit=basic.target --show-status=no --log-target=console \
-    </dev/null >>"$stage/console" 2>&1
+exec /lib/systemd/systemd --system --unit=basic.target --show-status=no --log-target=console
