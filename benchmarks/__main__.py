@@ -16,7 +16,7 @@ from typing import Any
 from benchmarks.figures import Figures, Row, machine, table, to_json
 from benchmarks.fleet import measure_fleet, measure_scale
 from benchmarks.peers import PEERS, Peer, SupervisordLite
-from benchmarks.survival import measure_grandchild, measure_revival
+from benchmarks.survival import measure_grandchild, measure_revival, warm_up
 from benchmarks.throughput import measure_cat, measure_throughput
 
 _ROTATED_AT = 100  # MiB
@@ -33,6 +33,7 @@ class Bench:
         self._peers = [peer for peer in PEERS if peer.name in options.peers and not peer.missing()]
 
     def run(self) -> None:
+        self.each(lambda peer, _: warm_up(peer))
         for number in range(self.options.repeat):
             for section in self.options.sections:
                 say(f"{section}, {number + 1} of {self.options.repeat}")

@@ -91,11 +91,16 @@ class Peer(ABC):
             self.process = subprocess.Popen(
                 [str(_BIN / self.daemon), *self._arguments()],
                 cwd=self.directory,
-                env=os.environ | {MARK: self.mark},
+                env=self._environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
             )
+
+    def _environment(self) -> dict[str, str]:
+        """As users have it: with compiled modules, which development may have switched off."""
+        kept = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+        return kept | {MARK: self.mark}
 
     def supervisors(self) -> list[int]:
         """The processes of the supervisor itself."""
@@ -121,6 +126,7 @@ class Peer(ABC):
             subprocess.run(
                 self.control_command(*words),
                 cwd=self.directory,
+                env=self._environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

@@ -17,6 +17,15 @@ _TICKER = Path(__file__).with_name("ticker.py")
 _GRACE = 2.0  # seconds in which a supervisor may still do what its stop command promised
 
 
+def warm_up(peer: Peer) -> None:
+    """Have every module compiled and in memory that daemon and control program import."""
+    peer.configure([Declared("sleeper", peer.sleep)])
+    peer.start()
+    until(lambda: _answers(peer), "the daemon answers")
+    peer.control_run("status")
+    peer.terminate()
+
+
 def measure_grandchild(peer: Peer, figures: Figures) -> None:
     """Is a grandchild in a session of its own gone once its worker was stopped?"""
     script = peer.directory / "family"

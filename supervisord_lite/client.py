@@ -147,10 +147,13 @@ class Client:
         """End the daemon and leave the workers alive, for the next one to adopt."""
         self._post("/v1/leave", {})
 
-    def wait_until_gone(self, timeout: float) -> None:
-        """Return when nobody listens any more. Raises `TimedOut`."""
+    def wait_until_gone(self, daemon: int, timeout: float) -> None:
+        """Return when the process `daemon` (the `keeper` of `version`) has ended, or nobody listens
+        any more: another daemon may have come at once. Raises `TimedOut`.
+        """
         deadline = time.monotonic() + timeout
-        while _is_live(self.path):
+        seen = _lives(daemon)  # false where it is in another pid namespace
+        while _is_live(self.path) and (not seen or _lives(daemon)):
             if time.monotonic() > deadline:
                 raise TimedOut(f"cannot wait any longer: the daemon at {self.path} still runs")
             time.sleep(0.05)
@@ -254,6 +257,15 @@ def _is_ours(place: str) -> bool:
     except OSError:
         return False
     return stat.S_ISDIR(found.st_mode) and found.st_uid in {0, os.geteuid()}
+
+
+def _lives(pid: int) -> bool:
+    """Whether a process is there and not a zombie; see proc(5)."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stream:
+            return stream.read().rpartition(b") ")[2][:1] not in b"ZX"
+    except OSError:
+        return False
 
 
 def _is_live(path: str) -> bool:

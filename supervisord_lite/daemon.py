@@ -8,9 +8,11 @@ import json
 import os
 import socket
 import sys
+import threading
 import traceback
 import zlib
 from contextlib import suppress
+from functools import partial
 from typing import Any, NoReturn
 
 _MANAGER_LINK = 3
@@ -110,6 +112,7 @@ def manager_main() -> int:
     # Refcounting frees nearly everything here; the collector would only cause pauses.
     gc.set_threshold(50_000, 50, 50)
     link = KeeperLink(socket.socket(fileno=_MANAGER_LINK))
+    threading.excepthook = partial(_die_of_a_thread, link)
     os.set_inheritable(_MANAGER_LINK, False)
     try:
         given = link.inherit()
@@ -128,6 +131,15 @@ def manager_main() -> int:
         arguments = given.greeting["arguments"]
         os.execv(sys.executable, _command("keeper", json.dumps(arguments)))
     return 0
+
+
+def _die_of_a_thread(link: Any, failure: Any) -> None:
+    """No thread dies alone: without one of them the manager is broken, and the next one is not."""
+    text = "".join(traceback.format_exception(failure.exc_value))
+    sys.stderr.write(text)
+    with suppress(Exception):
+        link.order([{"do": "despair", "traceback": text}])
+    os._exit(1)
 
 
 def _serve(link: Any, given: Any) -> str:

@@ -185,9 +185,10 @@ def logs(names: Sequence[str], *, follow: bool, lines: int, stream: str | None) 
 def shutdown(*, wait: bool, timeout: float) -> None:
     """Stop everything in order, then the daemon."""
     daemon = client()
+    keeper = daemon.version()["keeper"]
     daemon.shutdown()
     if wait:
-        daemon.wait_until_gone(timeout)
+        daemon.wait_until_gone(keeper, timeout)
 
 
 @slctl.command()
@@ -195,9 +196,10 @@ def shutdown(*, wait: bool, timeout: float) -> None:
 def leave(*, wait: bool, timeout: float) -> None:
     """End the daemon, but leave every worker running for the next one to adopt."""
     daemon = client()
+    keeper = daemon.version()["keeper"]
     daemon.leave()
     if wait:
-        daemon.wait_until_gone(timeout)
+        daemon.wait_until_gone(keeper, timeout)
 
 
 @slctl.command()

@@ -14,7 +14,6 @@ ignored. What cannot be written (a full or read-only file system) costs adoption
 
 import json
 import os
-import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,7 +33,7 @@ class Contents:
     None where a spawn was intended and its outcome not written.
     """
 
-    daemon: str = field(default_factory=lambda: secrets.token_hex(8))
+    daemon: str = field(default_factory=lambda: os.urandom(8).hex())
     records: dict[str, str] = field(default_factory=dict)
     pipes: dict[str, tuple[int, int]] = field(default_factory=dict)
     runs: dict[tuple[str, int], tuple[int, int] | None] = field(default_factory=dict)

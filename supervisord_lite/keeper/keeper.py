@@ -75,6 +75,7 @@ class Keeper:
         self._adopted: dict[int, Run] = {}
         self._undelivered: dict[int, Packet] = {}  # signals that no manager has dealt with yet
         self._link_watched = False
+        self._link_waits = False  # for room in the socket
         self._code: int | None = None
         for source in (self.signals, self.spawner):
             self.epoll.register(source.fileno(), select.EPOLLIN)
@@ -140,7 +141,7 @@ class Keeper:
             self.seat.start(self.environment, streams, self._manager_answered)
         assert self.seat.link is not None
         self.epoll.register(self.seat.link.fileno(), select.EPOLLIN)
-        self._link_watched = True
+        self._link_watched, self._link_waits = True, False
         with self.limit.allocation():
             self._greet()
 
@@ -222,9 +223,10 @@ class Keeper:
     def _watch_link(self) -> None:
         """Wake up for room in the socket exactly while something waits to be sent."""
         link = self.seat.link
-        if link is not None and self._link_watched:
-            wanted = select.EPOLLIN | (select.EPOLLOUT if link.pending else 0)
-            self.epoll.modify(link.fileno(), wanted)
+        if link is not None and self._link_watched and link.pending != self._link_waits:
+            self._link_waits = link.pending
+            events = select.EPOLLIN | (select.EPOLLOUT if link.pending else 0)
+            self.epoll.modify(link.fileno(), events)
 
     def _unwatch_link(self) -> None:
         if self.seat.link is not None and self._link_watched:

@@ -122,7 +122,8 @@ class Spawner:
     @property
     def settled(self) -> int:
         """All jobs up to this number are answered: every child that they made is known."""
-        unanswered = [t.number for t in (*self._waiting, *self._given.values())]
+        unanswered = [ticket.number for ticket in self._given.values()]
+        unanswered += [self._waiting[0].number] if self._waiting else []  # in order of numbers
         return min(unanswered, default=self._latest + 1) - 1
 
     def deadline(self) -> float | None:

@@ -16,6 +16,9 @@ from collections.abc import Iterable, Iterator
 
 MOST_PER_MESSAGE = 250  # the kernel's SCM_MAX_FD is 253
 _INT = array.array("i").itemsize
+# As plain numbers: combining members of an enum.Flag costs more than receiving does.
+_CLOEXEC, _TRUNCATED = int(socket.MSG_CMSG_CLOEXEC), int(socket.MSG_CTRUNC)
+_SPACE = socket.CMSG_SPACE(MOST_PER_MESSAGE * _INT)
 
 
 def send_with(
@@ -32,15 +35,14 @@ def receive_with(channel: socket.socket, size: int, flags: int = 0) -> tuple[byt
 
     Raises OSError (EMFILE) when descriptors were lost to our own limit.
     """
-    space = socket.CMSG_SPACE(MOST_PER_MESSAGE * _INT)
-    payload, ancillary, got, _ = channel.recvmsg(size, space, flags | socket.MSG_CMSG_CLOEXEC)
+    payload, ancillary, got, _ = channel.recvmsg(size, _SPACE, flags | _CLOEXEC)
     descriptors: list[int] = []
     for level, kind, data in ancillary:
         if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
             numbers = array.array("i")
             numbers.frombytes(data[: len(data) - len(data) % _INT])
             descriptors.extend(numbers)
-    if got & socket.MSG_CTRUNC:
+    if got & _TRUNCATED:
         close_all(descriptors)
         raise OSError(
             errno.EMFILE, "cannot receive descriptors: the limit on open files is reached"

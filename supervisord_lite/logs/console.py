@@ -17,7 +17,7 @@ from supervisord_lite.logs.reader import Follower
 
 _PORTION = 16 * 1024  # bytes of one stream a turn
 _LONGEST = 8 * 1024  # bytes of a line that is shown before it ends
-_ANNOUNCEMENTS = 1000  # that wait at most; older ones are left out and counted
+_ANNOUNCEMENTS = 10_000  # that wait at most; older ones are left out and counted
 _PATIENCE = 250  # milliseconds between two looks at the clock of `stop`
 _COLOURS = (36, 33, 32, 35, 34, 96, 93, 92, 95, 94)
 

@@ -145,8 +145,8 @@ class Lane:
             self.busy_since = time.monotonic()
             if not self._watchdog.awake:
                 self._watchdog.rouse()
-            for handler, events in ready:
-                handler(events)
+            for fd, events in ready:
+                self._bench.poller.handle(fd, events)
             if self._bench.retries and self.busy_since >= self._retry_at:
                 self._retry()
             self.busy_since = 0.0

@@ -35,10 +35,15 @@ class Poller:
         self._epoll.unregister(fd)
         del self._handlers[fd]
 
-    def wait(self, timeout: float | None) -> list[tuple[Handler, int]]:
-        """Wait for ever or for `timeout` seconds; the handlers to be called."""
-        ready = self._epoll.poll(timeout)
-        return [(self._handlers[fd], events) for fd, events in ready]
+    def wait(self, timeout: float | None) -> list[tuple[int, int]]:
+        """Wait for ever or for `timeout` seconds; what is to be handled."""
+        return self._epoll.poll(timeout)
+
+    def handle(self, fd: int, events: int) -> None:
+        """Call the handler of a descriptor, unless one before it has just removed it."""
+        handler = self._handlers.get(fd)
+        if handler is not None:
+            handler(events)
 
     def close(self) -> None:
         """Give back the epoll instance."""

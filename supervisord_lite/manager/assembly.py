@@ -136,8 +136,9 @@ class Manager:
             self._take_fact(fact)
         self._link.attach(asyncio.get_running_loop(), self._take_packet, self._keeper_is_gone)
         if self.applied is not None:
-            self._run(self._tell_ready())
             self._run(self._open_control(self.applied))
+            if not pending:
+                self._run(self._tell_ready())
 
     # ---------------------------------------------------------------- facts
 
@@ -170,18 +171,24 @@ class Manager:
     # ---------------------------------------------------------------- configuration
 
     async def _apply_inherited(self) -> None:
-        """Apply what was being compiled before this manager was there: at boot, the file."""
+        """Apply what was being compiled before this manager was there: at boot, the file. If it
+        cannot be, a restored fleet goes on as it is, and a first boot is over.
+        """
         text = await self._compiler.inherited(APPLY)
         try:
             await self._apply(read_compiled(text))
         except BadConfiguration as bad:
             self._say_problems(bad)
-            if self.applied is None:
-                await self._give_up(BAD_CONFIGURATION)
+            code = BAD_CONFIGURATION
         except (OSError, AlreadyRunning) as error:
             self.notices.say(str(error), problem=True)
-            if self.applied is None:
-                await self._give_up(CANNOT_SERVE)
+            code = CANNOT_SERVE
+        else:
+            return
+        if self.applied is None:
+            await self._end([{"do": "exit", "code": code}])
+        else:
+            self._run(self._tell_ready())
 
     async def reload(self) -> Plan:
         """Compile the files again and apply the difference. Raises `BadConfiguration`, and then
@@ -280,9 +287,6 @@ class Manager:
         self.notices.say("leaving: the workers stay")
         self._run(self._end([{"do": "leave"}], remove_socket=False))
 
-    async def _give_up(self, code: int) -> None:
-        await self._end([{"do": "exit", "code": code}])
-
     async def _end(self, orders: list[dict[str, Any]], *, remove_socket: bool = True) -> None:
         if self._ending:
             return
@@ -293,8 +297,7 @@ class Manager:
         await asyncio.to_thread(self._plane.stop, _LAST_WORDS)
         if remove_socket:
             self._control.remove()
-        if self.notices.console is not None:
-            await asyncio.to_thread(self.notices.console.stop, 1.0)
+        await asyncio.to_thread(self.notices.console.stop, 1.0)
         self._link.order(orders)
         await self._link.drained()
         if not self.done.done():

@@ -71,6 +71,8 @@ class Compiler:
     async def compile(self, helper: str) -> Compiled:
         """Compile the files anew. Raises `BadConfiguration`."""
         async with self._one_at_a_time:
+            if (before := self._waiting.get(helper)) is not None:
+                await asyncio.shield(before)  # ordered by an earlier manager, or at the boot
             text = await self._run(helper)
         return read_compiled(text)
 

@@ -4,7 +4,6 @@ On a terminal the output of all workers is shown beside the changes of state; el
 is a line of the daemon's log. Nothing here waits for anybody.
 """
 
-import logging
 import os
 import time
 from collections import Counter
@@ -26,8 +25,7 @@ from supervisord_lite.logs.event import (
 from supervisord_lite.logs.plane import DataPlane
 from supervisord_lite.manager.keeper_link import KeeperLink
 
-_log = logging.getLogger("supervisord_lite")
-_TERMINAL = 1
+_STDOUT, _STDERR = 1, 2
 
 
 class Notices:
@@ -36,8 +34,11 @@ class Notices:
     def __init__(self, link: KeeperLink, fleet: Fleet, *, terminal: bool) -> None:
         self._link = link
         self._fleet = fleet
-        self._colour = terminal and "NO_COLOR" not in os.environ
-        self.console = Console(_TERMINAL, colour=self._colour) if terminal else None
+        self._terminal = terminal
+        # Also where there is no terminal: it writes in a thread of its own, so a reader of our
+        # stderr that has stopped reading stops nothing here.
+        colour = terminal and "NO_COLOR" not in os.environ
+        self.console = Console(_STDOUT if terminal else _STDERR, colour=colour)
         self._cancels: dict[str, Callable[[], None]] = {}
         self.plane: DataPlane | None = None
 
@@ -45,7 +46,7 @@ class Notices:
 
     def show(self, stream: str, path: str) -> None:
         """Show a stream from its present end on."""
-        if self.console is None or self.plane is None:
+        if not self._terminal or self.plane is None:
             return
         self.hide(stream)
         instance, _, which = stream.rpartition("/")
@@ -53,7 +54,7 @@ class Notices:
         self._cancels[stream] = self.plane.watch(stream, self.console.add(stream, name, path))
 
     def hide(self, stream: str) -> None:
-        if self.console is not None and stream in self._cancels:
+        if stream in self._cancels:
             self._cancels.pop(stream)()
             self.console.remove(stream)
 
@@ -61,10 +62,11 @@ class Notices:
 
     def say(self, text: str, *, problem: bool = False) -> None:
         """One line about the daemon as a whole."""
-        if self.console is not None:
+        if self._terminal:
             self.console.announce(f"supervisord-lite: {text}")
         else:
-            _log.log(logging.ERROR if problem else logging.INFO, text)
+            level = "ERROR" if problem else "INFO"
+            self.console.announce(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {level} {text}")
 
     def announced(self, change: Announce) -> None:
         """An instance has changed its state."""
@@ -72,7 +74,7 @@ class Notices:
         instance = self._fleet.instances.get(change.instance)
         if change.after == "RUNNING" and instance and isinstance(instance.state, Running):
             words.append(f"pid {instance.state.pid}")
-        elif change.after == "STARTING" and self.console is None:
+        elif change.after == "STARTING" and not self._terminal:
             return  # what comes of it is told in a moment
         text = " ".join(words) + (f": {change.why}" if change.why else "")
         self.say(text, problem=change.after == "FATAL")

@@ -182,5 +182,5 @@ def test_wait_until_gone_has_an_end(tmp_path: Path) -> None:
     """Waiting for a daemon that stays is a timeout, for one that goes it is not."""
     client = Client(str(tmp_path / "s"))
     with listen(tmp_path / "s"), pytest.raises(TimedOut, match="still runs"):
-        client.wait_until_gone(0.1)
-    client.wait_until_gone(20)
+        client.wait_until_gone(os.getpid(), 0.1)
+    client.wait_until_gone(os.getpid(), 20)

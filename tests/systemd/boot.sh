@@ -1,9 +1,10 @@
 # Boot systemd as PID 1 of a machine that is made of namespaces: boot.sh STAGE KEPT…
 #
-# STAGE has bin/, etc/, units/ and the file console. It and what is KEPT stay visible although
-# /tmp and /run are covered. Nothing that happens in here is seen outside but below these paths.
+# STAGE has bin/, etc/, units/ and the file console. What is KEPT stays visible although /tmp and
+# /run are covered. Nothing that happens in here is seen outside, but for writes below STAGE and KEPT.
 set -eu
 stage=$1
+shift
 
 # Whatever a cover would hide is put aside, and mounted again on top of it.
 mount -t tmpfs aside /media
