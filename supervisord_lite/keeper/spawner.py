@@ -21,7 +21,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import cache
 
 from supervisord_lite.linux.descriptors import DescriptorLimit, close_all, receive_with, send_with
 from supervisord_lite.linux.prctl import unshare_descriptors
@@ -248,6 +250,8 @@ class _Thread:
             return Answer(stage=failed.stage, errno=failed.number, message=text)
         finally:
             close_all(received)
+        if job.outfit.oom_score_adj is None and _protected():
+            _unprotect(pid)
         entry = read_entry(pid)
         return Answer(pid=pid, started=entry.started if entry else 0)
 
@@ -289,10 +293,11 @@ class _Thread:
             "identity": job.identity,
             **asdict(job.outfit),
         }
-        order = os.memfd_create("job", os.MFD_CLOEXEC)
+        order, read_end, write_end = _lift(
+            [os.memfd_create("job", os.MFD_CLOEXEC), *os.pipe2(os.O_CLOEXEC)]
+        )
         os.write(order, marshal.dumps(plain))
         os.lseek(order, 0, os.SEEK_SET)
-        read_end, write_end = os.pipe2(os.O_CLOEXEC)
         numbers = [str(len(received)), str(len(received) + 1)]
         argv = [sys.executable, "-I", "-S", _OUTFIT, *numbers]
         bare = Job(argv, "/", job.environment)
@@ -314,6 +319,21 @@ class _StageFailed(Exception):
     def __init__(self, stage: str, number: int, text: str) -> None:
         super().__init__(f"{stage}: {text}")
         self.stage, self.number, self.text = stage, number, text
+
+
+@cache
+def _protected() -> bool:
+    """Whether the daemon is less likely than others to be killed for memory; see proc(5)."""
+    with open("/proc/self/oom_score_adj", "rb") as stream:
+        return int(stream.read()) < 0
+
+
+def _unprotect(pid: int) -> None:
+    """Take from a worker the protection that it inherited and that is meant for the daemon. It
+    runs already; a program that wants to be exact about its own score sets `oom_score_adj`.
+    """
+    with suppress(OSError), open(f"/proc/{pid}/oom_score_adj", "wb") as stream:
+        stream.write(b"0")
 
 
 def _lift(received: list[int]) -> list[int]:

@@ -93,14 +93,11 @@ class Machine:
             (self.stage / "units" / f"{name}.target").write_text("[Unit]\n")
         shutil.copy(FILES / UNIT, self.stage / "units")
         said = f"append:{self.directory}/daemon.txt"
-        self._drop_in("output", f"StandardOutput={said}\nStandardError={said}")
+        drop_in = self.stage / "units" / f"{UNIT}.d" / "output.conf"
+        drop_in.parent.mkdir()
+        drop_in.write_text(f"[Service]\nStandardOutput={said}\nStandardError={said}\n")
         self._install("supervisord-lite", "daemon")
         self._install("slctl", "slctl")
-
-    def _drop_in(self, name: str, lines: str) -> None:
-        path = self.stage / "units" / f"{UNIT}.d" / f"{name}.conf"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(f"[Service]\n{lines}\n")
 
     def _install(self, name: str, module: str) -> None:
         code = f"from supervisord_lite.cli.{module} import main; main()"
@@ -167,11 +164,6 @@ class Machine:
         """Run systemctl, which must succeed."""
         done = self.run("systemctl", *arguments)
         assert done.returncode == 0, f"{done.stderr}\n{self.output()}\n{self._console()}"
-
-    def override(self, line: str) -> None:
-        """Say one thing differently from the unit."""
-        self._drop_in("override", line)
-        self.systemctl("daemon-reload")
 
     def start(self, workers: Mapping[str, Any], **sections: Any) -> None:
         """Write the file and start the service."""

@@ -72,14 +72,13 @@ def test_death_of_the_daemon_ends_no_pipeline(machine: Machine) -> None:
 
 
 def test_an_adopted_worker_ends_with_its_exit_status(machine: Machine) -> None:
-    """How a worker ended is known although systemd is its parent, where the kernel tells it."""
+    """How a worker ended is known although its parent is systemd."""
     ending = {"command": "sh -c 'until [ -e go ]; do sleep 0.05; done; exit 7'", "type": "task"}
     machine.start({"once": {**ending, "restart": "never"}})
     machine.kill_keeper()
     (machine.configuration.parent / "go").touch()
     until(lambda: machine.pids()["once:0"] is None)
-    words = machine.run("slctl", "status").stdout
-    assert ("exit code 7" in words) or (kernel() < (6, 15) and "unknown" in words)
+    assert "exit code 7" in machine.run("slctl", "status").stdout
 
 
 def test_death_after_a_restart_finds_the_pipes_of_now(machine: Machine) -> None:
@@ -162,11 +161,9 @@ def test_workers_see_nothing_of_systemd(machine: Machine) -> None:
 
 
 def test_workers_are_ordinary_to_the_kernel(machine: Machine) -> None:
-    """The OOM killer's view of the daemon and its many descriptors are not for its workers."""
-    machine.override("OOMScoreAdjust=100")  # to lower it needs a capability that a container lacks
+    """The daemon is spared by the OOM killer and may have many descriptors; its workers are not."""
     machine.start({"web": SLEEPER})
     worker = machine.pids()["web:0"]
-    assert machine.proc(machine.show("MainPID"), "oom_score_adj") == "100\n"
     assert machine.proc(worker, "oom_score_adj") == "0\n"
     limits = machine.proc(worker, "limits").splitlines()
     assert [line.split()[3] for line in limits if line.startswith("Max open files")] == ["1024"]
