@@ -34,6 +34,7 @@ from supervisord_lite.linux import pidfd
 from supervisord_lite.linux.descriptors import DescriptorLimit, close_all
 from supervisord_lite.linux.notify import Notifier, stored_descriptors
 from supervisord_lite.linux.prctl import become_subreaper
+from supervisord_lite.linux.process_table import zombie_status
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,7 +278,9 @@ class Keeper:
     def _on_adopted_end(self, descriptor: int) -> None:
         run = self._adopted.pop(descriptor)
         self.epoll.unregister(descriptor)
-        self._main_ended(run, pidfd.exit_status(descriptor))
+        # A zombie tells its status in /proc; once its parent has reaped it, the pidfd does.
+        status = zombie_status(run.pid, run.started)
+        self._main_ended(run, pidfd.exit_status(descriptor) if status is None else status)
 
     def _spawn_first(self, name: str, argv: Sequence[str]) -> None:
         with self.limit.allocation():

@@ -93,8 +93,9 @@ def main(job_descriptor: int, error_descriptor: int) -> None:
     for stage, step in _STAGES:
         try:
             step(job)
-        except OSError as error:
-            text = f"{stage}:{error.errno}:{error.strerror}"
+        except (OSError, ValueError) as error:  # ValueError: a NUL byte in an argument, say
+            number = error.errno if isinstance(error, OSError) else errno.EINVAL
+            text = f"{stage}:{number}:{error}"
             os.write(error_descriptor, text.encode(errors="replace"))
             os._exit(127)
 

@@ -32,8 +32,8 @@ from supervisord_lite.linux.process_table import read_entry
 DEADLINE = 10.0
 _PATIENCE = 0.2
 _THREADS = 2
-_SOCKET_AT = 900  # where a thread keeps its socket: below any soft limit, above any child's need
-_LIFTED = 300  # where the descriptors of a job wait until they get the child's numbers
+_SOCKET_AT = 900  # where a thread keeps its socket, if the limit allows: above any child's need
+_LIFTED = 300  # where the descriptors of a job wait, likewise, until they get the child's numbers
 _OUTFIT = os.path.join(os.path.dirname(__file__), "outfit.py")
 
 
@@ -188,8 +188,9 @@ class Spawner:
 def _deliver(ticket: _Ticket, answer: Answer) -> None:
     if not ticket.expired:
         ticket.done(answer)
-    elif answer.pid:  # too late: nobody reckons with this child any more
-        os.kill(answer.pid, signal.SIGKILL)
+    elif (entry := read_entry(answer.pid)) and entry.started == answer.started:
+        # Too late: nobody reckons with this child any more. It leads a group of its own.
+        os.killpg(answer.pid, signal.SIGKILL)
 
 
 class _Thread:
@@ -198,6 +199,8 @@ class _Thread:
     def __init__(self, limit: DescriptorLimit, answering: socket.socket, keep_open: int) -> None:
         self._limit = limit
         self._keep_open = keep_open
+        self._socket_at = min(_SOCKET_AT, limit.soft - 2)
+        self._lifted = min(_LIFTED, limit.soft // 2)
         self._ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._job: Job | None = None
         ready = threading.Event()
@@ -216,28 +219,30 @@ class _Thread:
 
     def _run(self, jobs: int, answers: int, ready: threading.Event) -> None:
         unshare_descriptors()
-        os.dup2(jobs, _SOCKET_AT, inheritable=False)
-        os.dup2(answers, _SOCKET_AT + 1, inheritable=False)
-        kept = sorted({self._keep_open, _SOCKET_AT, _SOCKET_AT + 1})
-        for low, high in zip([-1, *kept], [*kept, os.sysconf("SC_OPEN_MAX")], strict=True):
-            os.closerange(low + 1, high)
+        low = self._socket_at
+        os.dup2(jobs, low, inheritable=False)
+        os.dup2(answers, low + 1, inheritable=False)
+        kept = sorted({self._keep_open, low, low + 1})
+        # What the main thread has made above the soft limit is in this table, too.
+        for below, above in zip([-1, *kept], [*kept, self._limit.hard], strict=True):
+            os.closerange(below + 1, above)
         for number in range(3):
             os.dup2(os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC), number)
         ready.set()
         # These two objects live and die with the thread, whose table alone knows their numbers.
-        source = socket.socket(fileno=_SOCKET_AT)
-        answering = socket.socket(fileno=_SOCKET_AT + 1)
+        source = socket.socket(fileno=low)
+        answering = socket.socket(fileno=low + 1)
         while True:
             label, descriptors = receive_with(source, 8)
             if not label:
                 break
             assert self._job is not None
-            answer = self._make(self._job, _lift(descriptors))
+            answer = self._make(self._job, _lift(descriptors, self._lifted))
             fields = (answer.pid, answer.started, answer.stage, answer.errno, answer.message)
             answering.send(marshal.dumps((int.from_bytes(label, "little"), fields)))
         source.close()
         answering.close()
-        os.closerange(0, _SOCKET_AT)
+        os.closerange(0, low)
 
     def _make(self, job: Job, received: list[int]) -> Answer:
         try:
@@ -294,7 +299,7 @@ class _Thread:
             **asdict(job.outfit),
         }
         order, read_end, write_end = _lift(
-            [os.memfd_create("job", os.MFD_CLOEXEC), *os.pipe2(os.O_CLOEXEC)]
+            [os.memfd_create("job", os.MFD_CLOEXEC), *os.pipe2(os.O_CLOEXEC)], self._lifted
         )
         os.write(order, marshal.dumps(plain))
         os.lseek(order, 0, os.SEEK_SET)
@@ -336,9 +341,9 @@ def _unprotect(pid: int) -> None:
         stream.write(b"0")
 
 
-def _lift(received: list[int]) -> list[int]:
+def _lift(received: list[int], to: int) -> list[int]:
     """Move descriptors out of the low numbers, which are those of the child."""
-    lifted = [fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, _LIFTED) for number in received]
+    lifted = [fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, to) for number in received]
     close_all(received)
     return lifted
 

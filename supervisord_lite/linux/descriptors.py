@@ -50,6 +50,13 @@ def receive_with(channel: socket.socket, size: int, flags: int = 0) -> tuple[byt
     return payload, descriptors
 
 
+def _lowest_free() -> int:
+    """The number that the next descriptor would get."""
+    number = os.open("/", os.O_PATH | os.O_CLOEXEC)
+    os.close(number)
+    return number
+
+
 def close_all(descriptors: Iterable[int]) -> None:
     for descriptor in descriptors:
         os.close(descriptor)
@@ -81,27 +88,30 @@ class DescriptorLimit:
 
     The kernel looks at the limit only when a descriptor is made, so the soft limit stays low and
     is raised for the moments in which the main thread makes some. Those moments and the spawning
-    of children exclude each other; a spawn that hangs has forked long before, and is not waited
-    for.
+    of children exclude each other; a spawn that hangs has forked long before, and is waited for
+    once.
     """
 
     _A_FORK_TAKES_AT_MOST = 0.5  # seconds
+    _MADE_AT_ONCE = 512  # descriptors, at most, within one allocation
 
     def __init__(self) -> None:
         self.soft, self.hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._changed = threading.Condition()
-        self._spawning = 0
+        self._spawning: set[object] = set()
+        self._hanging: set[object] = set()
         self._allocating = False
 
     @contextlib.contextmanager
     def allocation(self) -> Iterator[None]:
         """Within it, the main thread may make descriptors up to the hard limit."""
-        if self.soft == self.hard:
+        if self.soft == self.hard or _lowest_free() + self._MADE_AT_ONCE < self.soft:
             yield
             return
         with self._changed:
             self._allocating = True
-            self._changed.wait_for(lambda: self._spawning == 0, self._A_FORK_TAKES_AT_MOST)
+            self._changed.wait_for(self._all_forked, self._A_FORK_TAKES_AT_MOST)
+            self._hanging |= self._spawning
         resource.setrlimit(resource.RLIMIT_NOFILE, (self.hard, self.hard))
         try:
             yield
@@ -111,15 +121,20 @@ class DescriptorLimit:
                 self._allocating = False
                 self._changed.notify_all()
 
+    def _all_forked(self) -> bool:
+        return self._spawning <= self._hanging
+
     @contextlib.contextmanager
     def spawning(self) -> Iterator[None]:
         """Within it, a child is forked and gets the original limit. Threads may share it."""
         with self._changed:
             self._changed.wait_for(lambda: not self._allocating)
-            self._spawning += 1
+            spawn = object()
+            self._spawning.add(spawn)
         try:
             yield
         finally:
             with self._changed:
-                self._spawning -= 1
+                self._spawning.discard(spawn)
+                self._hanging.discard(spawn)
                 self._changed.notify_all()

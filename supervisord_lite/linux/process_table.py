@@ -44,6 +44,24 @@ def read_entry(pid: int) -> Entry | None:
     )
 
 
+def zombie_status(pid: int, started: int) -> int | None:
+    """The wait status of a dead process that its parent, who is not us, has not reaped yet.
+
+    None if it is alive, gone, or another one, or if we may not know: the field is 0 then, which
+    would look like success (proc(5): exit_code, under PTRACE_MODE_READ).
+    """
+    try:
+        if os.geteuid() not in (0, os.stat(f"/proc/{pid}").st_uid):
+            return None
+        with open(f"/proc/{pid}/stat", "rb") as stream:
+            fields = stream.read().rpartition(b") ")[2].split()
+    except OSError:
+        return None
+    if fields[0] != b"Z" or int(fields[19]) != started:
+        return None
+    return int(fields[49])
+
+
 def environment_value(pid: int, name: str) -> str | None:
     """The value that `name` had in the environment of the process's last exec, if we may see it."""
     try:

@@ -117,7 +117,8 @@ class Manager:
         plane = DataPlane(HeldHops(given.held, executor.hold), report)
         self.notices.plane = plane
         executor.channels = PipeChannels(given.held, executor.hold, executor.drop)
-        executor.outputs = Outputs(plane, executor.hold, executor.drop, self.notices)
+        hold = executor.hold_with_packet
+        executor.outputs = Outputs(plane, hold, executor.drop, self.notices)
         specs = {name: instance.spec for name, instance in self._fleet.instances.items()}
         executor.outputs.take_over(specs, given.held)
         plane.start()

@@ -5,6 +5,7 @@ dies between two packets leaves a state that the next one can go on from.
 """
 
 import json
+import os
 from collections.abc import Callable
 from typing import Any, assert_never
 
@@ -43,6 +44,7 @@ class Executor:
     def __init__(self, link: KeeperLink, fleet: Fleet) -> None:
         self._link = link
         self._fleet = fleet
+        self._held: list[tuple[Order, int]] = []
         self.outputs: Outputs
         self.channels: PipeChannels
         self.compiled = ""  # the applied configuration as the compiler wrote it
@@ -50,8 +52,12 @@ class Executor:
         self.on_finish: Callable[[Finish], None] = lambda _: None
 
     def hold(self, name: str, descriptor: int) -> None:
-        """Have the keeper keep a duplicate of a descriptor under this name."""
+        """Have the keeper keep a duplicate of a descriptor under this name, now."""
         self._link.order([{"do": "hold", "name": name}], (descriptor,))
+
+    def hold_with_packet(self, name: str, descriptor: int) -> None:
+        """The same, in front of the packet that is being put together."""
+        self._held.append(({"do": "hold", "name": name}, os.dup(descriptor)))
 
     def drop(self, name: str) -> None:
         """Have the keeper let go of a descriptor."""
@@ -61,9 +67,16 @@ class Executor:
         for packet in packets(commands):
             orders = [order for command in packet if (order := self._order(command)) is not None]
             if orders:
-                self._link.order(orders)
+                self._send(orders)
             for command in packet:
                 self._tell(command)
+
+    def _send(self, orders: list[Order]) -> None:
+        held, self._held = self._held, []
+        descriptors = [descriptor for _, descriptor in held]
+        self._link.order([*(order for order, _ in held), *orders], descriptors)
+        for descriptor in descriptors:
+            os.close(descriptor)
 
     def _order(self, command: Command) -> Order | None:
         """Do what of a command is to be done here first; answer the keeper's part in it."""
