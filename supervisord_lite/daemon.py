@@ -16,7 +16,6 @@ from functools import partial
 from typing import Any, NoReturn
 
 _MANAGER_LINK = 3
-_RESTARTED_BY_SYSTEMD = "NOTIFY_SOCKET"
 
 
 def run(files: list[str], hold: bool) -> NoReturn:
@@ -72,10 +71,14 @@ def keeper_main(arguments: dict[str, Any]) -> int:
     except OSError as error:
         return _refuse(f"cannot use {error.filename}: {error.strerror}")
     name_process("sl-keeper")
+    systemd = "NOTIFY_SOCKET" in os.environ
+    # Who types `run` wants the file as it is now. A daemon that was killed goes on with what was
+    # applied: systemd's restart after a death, and the manager that takes the keeper's place.
+    insist = not systemd and not arguments.get("takeover")
     greeting = {
         "files": files,
         "terminal": os.isatty(1),
-        "systemd": _RESTARTED_BY_SYSTEMD in os.environ,
+        "systemd": systemd,
         "arguments": arguments,
     }
     compiler = [sys.executable, "-P", "-m", "supervisord_lite.config.compiler", *files]
@@ -85,6 +88,7 @@ def keeper_main(arguments: dict[str, Any]) -> int:
         hold=arguments["hold"],
         greeting=greeting,
         first=("@compile", compiler),
+        insist=insist,
     )
     code = Keeper(settings).run()
     with suppress(OSError):  # not empty: something lives on, and the next keeper will want to know
@@ -128,7 +132,7 @@ def manager_main() -> int:
     if how == "orphaned" and not given.greeting.get("systemd"):
         # Nobody restarts us: take the keeper's place. The journal says what there is to adopt.
         restore_limit(original_limit)
-        arguments = given.greeting["arguments"]
+        arguments = given.greeting["arguments"] | {"takeover": True}
         os.execv(sys.executable, _command("keeper", json.dumps(arguments)))
     return 0
 

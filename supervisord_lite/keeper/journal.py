@@ -10,6 +10,7 @@ ignored. What cannot be written (a full or read-only file system) costs adoption
     {"intent": [instance, run]}                   before a spawn
     {"pid": [instance, run, pid, start time]}     after it
     {"over": [instance, run]}                     buried
+    {"left": true}                                the keeper went on purpose
 """
 
 import json
@@ -38,6 +39,7 @@ class Contents:
     pipes: dict[str, tuple[int, int]] = field(default_factory=dict)
     runs: dict[tuple[str, int], tuple[int, int] | None] = field(default_factory=dict)
     highest: dict[str, int] = field(default_factory=dict)
+    left: bool = False
 
     def lines(self) -> Iterable[dict[str, Any]]:
         """The shortest journal that says this."""
@@ -68,6 +70,8 @@ class Contents:
             case {"pid": [instance, run, pid, started]}:
                 self.runs[instance, run] = (pid, started)
                 self.highest[instance] = max(run, self.highest.get(instance, 0))
+            case {"left": left}:
+                self.left = left
             case {"over": [instance, run]}:
                 self.runs.pop((instance, run), None)
                 self.highest[instance] = max(run, self.highest.get(instance, 0))

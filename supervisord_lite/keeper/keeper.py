@@ -43,7 +43,8 @@ class Settings:
 
     `manager` is the command of the policy process; `first` is an order to spawn something at
     once, so that it runs while the manager starts, its output going into a held memfd of that
-    name; `greeting` is told to every manager as it is.
+    name. After a death it is spawned only where nothing was remembered, or if `insist`.
+    `greeting` is told to every manager as it is.
     """
 
     directory: str
@@ -51,6 +52,7 @@ class Settings:
     hold: bool = False
     greeting: dict[str, Any] = field(default_factory=dict)
     first: tuple[str, Sequence[str]] | None = None
+    insist: bool = True
 
 
 class Keeper:
@@ -88,7 +90,8 @@ class Keeper:
         with self.limit.allocation():
             for run in adopt(self.journal, self.held):
                 self._take_over(run)
-        if self.settings.first:
+        known = self.journal.contents
+        if self.settings.first and (self.settings.insist or known.left or not known.records):
             self._spawn_first(*self.settings.first)
         while self._code is None:
             self._attend(time.monotonic())
@@ -156,7 +159,8 @@ class Keeper:
 
     def _greet(self) -> None:
         """Tell a new manager all there is: records, descriptors, facts, signals not dealt with."""
-        about = {"keeper": os.getpid(), "directory": self.settings.directory}
+        helpers = [run.instance for run in self.runs if run.instance.startswith("@")]
+        about = {"keeper": os.getpid(), "directory": self.settings.directory, "helpers": helpers}
         self.seat.tell(
             {"tell": "welcome", **about, **self.settings.greeting, **self.seat.welcome()}
         )
@@ -297,6 +301,7 @@ class Keeper:
 
     def leave(self) -> None:
         """Go, and let every worker live: the journal tells the next keeper all it needs."""
+        self.journal.append({"left": True})
         if self.notifier.present:
             self.notifier.store(dict(self.held.items()))
         self._code = 0

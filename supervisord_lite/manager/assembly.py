@@ -130,7 +130,7 @@ class Manager:
             self._executor.compiled = self.applied.text
             self._executor.channels.declare(self.applied.configuration.channels)
         self._core.recover()
-        pending = any(fact.get("instance") == APPLY for fact in facts)
+        pending = APPLY in self.greeting.get("helpers", ())
         if pending or self.applied is None:
             self._run(self._apply_inherited())
         for fact in facts:

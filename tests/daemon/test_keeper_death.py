@@ -196,8 +196,14 @@ def test_limit_of_workers_survives_the_keeper(daemon: Daemon) -> None:
 
 def test_environment_survives_the_keeper(daemon: Daemon) -> None:
     """A worker's environment is the same whoever starts it, but for the mark of its run."""
-    daemon.run({"web": {"command": f"env | sort | grep -v ^SUPERVISORD_LITE_RUN; exec {SLEEP}",
-                        "shell": True}})
+    daemon.run(
+        {
+            "web": {
+                "command": f"env | sort | grep -v ^SUPERVISORD_LITE_RUN; exec {SLEEP}",
+                "shell": True,
+            }
+        }
+    )
     daemon.until(lambda: "TOKEN" in daemon.log("web:0"))
     first = daemon.log("web:0")
     daemon.kill_keeper()

@@ -87,7 +87,7 @@ def test_wrapper_that_dies_first(daemon: Daemon) -> None:
         "open('ready', 'w').close()\n"
         "while True: time.sleep(1)\n"
     )
-    script = f"{sys.executable} -c \"$CHILD\" & wait"
+    script = f'{sys.executable} -c "$CHILD" & wait'
     daemon.run(
         {
             "web": {
@@ -161,9 +161,7 @@ def test_grandchild_that_holds_the_output_delays_nothing(daemon: Daemon) -> None
 def test_strangers_are_buried_quietly(daemon: Daemon) -> None:
     """An orphan that ends is reaped by the keeper and is nobody's exit."""
     script = f"(sleep 0.2 & echo $! > orphan) & exec {SLEEP}"
-    daemon.run(
-        {"web": {"command": script, "shell": True, "working_dir": str(daemon.directory)}}
-    )
+    daemon.run({"web": {"command": script, "shell": True, "working_dir": str(daemon.directory)}})
     pid = daemon.pid("web")
     orphan = daemon.directory / "orphan"
     until(lambda: orphan.exists() and orphan.read_text().strip())

@@ -141,7 +141,7 @@ def test_brief_children_are_accounted_for(stage: Stage) -> None:
 HOLD_LEASE = """
 import fcntl, signal, sys
 signal.signal(signal.SIGIO, lambda *_: None)
-program = open(sys.argv[1], "r+b")
+program = open(sys.argv[1], "rb")
 fcntl.fcntl(program, fcntl.F_SETLEASE, fcntl.F_WRLCK)
 print("held", flush=True)
 sys.stdin.read()
@@ -250,4 +250,3 @@ def test_low_limit_on_descriptors(stage: Stage) -> None:
     manager = stage.open(prefix=["prlimit", "--nofile=128:128"])
     manager.order(spawn(NAME, 1, "true"))
     assert manager.fact("exited", NAME)["status"] == 0
-

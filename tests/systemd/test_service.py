@@ -45,6 +45,26 @@ def test_restart_keeps_every_worker_and_every_line(machine: Machine) -> None:
     assert is_counted(machine.log("count:0"))
 
 
+def test_restart_applies_the_file_as_it_is_now(machine: Machine) -> None:
+    """What was added to the file since it was last read is there after `systemctl restart`."""
+    machine.start({"web": SLEEPER})
+    workers = machine.pids()
+    machine.configure({"web": SLEEPER, "mail": SLEEPER})
+    machine.systemctl("restart", UNIT)
+    assert machine.pids().keys() == {"web:0", "mail:0"}
+    assert machine.pids("web") == workers
+
+
+def test_restart_with_a_bad_file_changes_nothing(machine: Machine) -> None:
+    """The next daemon says what is wrong, and goes on with what was applied."""
+    machine.start({"web": SLEEPER})
+    workers = machine.pids()
+    machine.configure({"web": {"comand": "sleep 1"}})
+    machine.systemctl("restart", UNIT)
+    assert "supervisord-lite.yaml:1:" in machine.output()
+    assert machine.pids() == workers
+
+
 def test_death_of_the_daemon_is_followed_by_adoption(machine: Machine) -> None:
     """SIGKILL of the keeper: the next one adopts every worker, and their logs have no gap."""
     machine.start({"count": COUNTER, "web": SLEEPER})
@@ -55,6 +75,16 @@ def test_death_of_the_daemon_is_followed_by_adoption(machine: Machine) -> None:
         assert machine.show("NRestarts") == deaths
     machine.systemctl("stop", UNIT)
     assert is_counted(machine.log("count:0"))
+
+
+def test_death_does_not_apply_an_edited_file(machine: Machine) -> None:
+    """Nobody has asked for it: the next daemon goes on with what was applied."""
+    machine.start({"web": SLEEPER})
+    machine.configure({"mail": SLEEPER})
+    machine.kill_keeper()
+    assert machine.pids().keys() == {"web:0"}
+    machine.systemctl("reload", UNIT)
+    until(lambda: machine.pids().keys() == {"mail:0"})
 
 
 def test_death_of_both_processes_loses_no_line(machine: Machine) -> None:
