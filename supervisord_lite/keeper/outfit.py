@@ -76,12 +76,13 @@ def _execute(job: "dict[str, Any]") -> None:
     os.execvpe(job["argv"][0], job["argv"], job["environment"])
 
 
+# First what needs our own files or memory, then what limits them, then what takes our rights away.
 _STAGES = (
-    ("limits", _apply_limits),
+    ("no_new_privileges", _forbid_new_privileges),
     ("priorities", _apply_priorities),
     ("working_dir", _enter),
+    ("limits", _apply_limits),
     ("user", _become),
-    ("no_new_privileges", _forbid_new_privileges),
     ("exec", _execute),
 )
 
@@ -93,7 +94,7 @@ def main(job_descriptor: int, error_descriptor: int) -> None:
     for stage, step in _STAGES:
         try:
             step(job)
-        except (OSError, ValueError) as error:  # ValueError: a NUL byte in an argument, say
+        except Exception as error:  # noqa: BLE001 - a NUL byte in an argument, or no memory left
             number = error.errno if isinstance(error, OSError) else errno.EINVAL
             text = f"{stage}:{number}:{error}"
             os.write(error_descriptor, text.encode(errors="replace"))
