@@ -139,21 +139,24 @@ class Client:
         """Open every log again by its name."""
         self._post("/v1/logs/reopen", {})
 
-    def shutdown(self) -> None:
-        """Stop everything, then the daemon. `wait_until_gone` tells the end."""
-        self._post("/v1/shutdown", {})
+    def shutdown(self, *, wait: float | None = None) -> None:
+        """Stop everything, then the daemon; if `wait`, return when it has ended. TimedOut after."""
+        self._end("/v1/shutdown", wait)
 
-    def leave(self) -> None:
-        """End the daemon and leave the workers alive, for the next one to adopt."""
-        self._post("/v1/leave", {})
+    def leave(self, *, wait: float | None = None) -> None:
+        """End the daemon and leave the workers alive, for the next one to adopt; wait as above."""
+        self._end("/v1/leave", wait)
 
-    def wait_until_gone(self, daemon: int, timeout: float) -> None:
-        """Return when the process `daemon` (the `keeper` of `version`) has ended, or nobody listens
-        any more: another daemon may have come at once. Raises `TimedOut`.
-        """
-        deadline = time.monotonic() + timeout
-        seen = _lives(daemon)  # false where it is in another pid namespace
-        while _is_live(self.path) and (not seen or _lives(daemon)):
+    def _end(self, path: str, wait: float | None) -> None:
+        if wait is None:
+            self._post(path, {})
+            return
+        daemon = f"/proc/{self.version()['keeper']}"
+        seen = os.path.exists(daemon)  # not if it is in another pid namespace
+        self._post(path, {})
+        deadline = time.monotonic() + wait
+        # That nobody listens tells the end, too, but another daemon may have come at once.
+        while _is_live(self.path) and (not seen or os.path.exists(daemon)):
             if time.monotonic() > deadline:
                 raise TimedOut(f"cannot wait any longer: the daemon at {self.path} still runs")
             time.sleep(0.05)
@@ -257,15 +260,6 @@ def _is_ours(place: str) -> bool:
     except OSError:
         return False
     return stat.S_ISDIR(found.st_mode) and found.st_uid in {0, os.geteuid()}
-
-
-def _lives(pid: int) -> bool:
-    """Whether a process is there and not a zombie; see proc(5)."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as stream:
-            return stream.read().rpartition(b") ")[2][:1] not in b"ZX"
-    except OSError:
-        return False
 
 
 def _is_live(path: str) -> bool:

@@ -184,22 +184,14 @@ def logs(names: Sequence[str], *, follow: bool, lines: int, stream: str | None) 
 @waiting("90s")
 def shutdown(*, wait: bool, timeout: float) -> None:
     """Stop everything in order, then the daemon."""
-    daemon = client()
-    keeper = daemon.version()["keeper"]
-    daemon.shutdown()
-    if wait:
-        daemon.wait_until_gone(keeper, timeout)
+    client().shutdown(wait=timeout if wait else None)
 
 
 @slctl.command()
 @waiting("30s")
 def leave(*, wait: bool, timeout: float) -> None:
     """End the daemon, but leave every worker running for the next one to adopt."""
-    daemon = client()
-    keeper = daemon.version()["keeper"]
-    daemon.leave()
-    if wait:
-        daemon.wait_until_gone(keeper, timeout)
+    client().leave(wait=timeout if wait else None)
 
 
 @slctl.command()

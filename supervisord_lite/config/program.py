@@ -9,6 +9,7 @@ import re
 import shlex
 from dataclasses import dataclass, field, replace
 
+from supervisord_lite.config.document import Scalar
 from supervisord_lite.config.envfile import EnvironmentFiles
 from supervisord_lite.config.errors import quoted
 from supervisord_lite.config.identity import Identities
@@ -127,8 +128,11 @@ def _words(worker: Worker, place: Place) -> tuple[str, ...]:
     command = worker.command
     inner = place.within("command")
     if command is None:
-        if node_at(place.document, inner.path) is None:
+        node = node_at(place.document, inner.path)
+        if node is None:
             place.refuse("cannot be without a command")
+        elif isinstance(node, Scalar) and node.null:
+            inner.refuse("cannot be empty (write the program to run)")
         return ()
     if worker.shell:
         if isinstance(command, str):

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable
 
 from supervisord_lite.keeper.spawner import Spawner
+from supervisord_lite.linux.descriptors import DescriptorLimit
 
 OnExit = Callable[[int], None]
 
@@ -16,8 +17,10 @@ OnExit = Callable[[int], None]
 class Children:
     """The living children by pid, each with the function that hears its wait status."""
 
-    def __init__(self, spawner: Spawner) -> None:
+    def __init__(self, spawner: Spawner, limit: DescriptorLimit) -> None:
         self._spawner = spawner
+        self._limit = limit
+        self._list = f"/proc/self/task/{os.getpid()}/children"
         self._known: dict[int, OnExit] = {}
         self._unclaimed: dict[int, tuple[int, int]] = {}
 
@@ -46,6 +49,20 @@ class Children:
             if self._spawner.settled < self._spawner.latest:
                 self._unclaimed[pid] = (status, self._spawner.latest)
         return strangers
+
+    def orphans(self) -> bool:
+        """Whether processes have come to us by the death of their parents, and live.
+
+        The kernel gives them to our main thread. The list of its children is short, since most of
+        ours are those of the spawner's threads. Without CONFIG_PROC_CHILDREN (proc(5)) there is no
+        list, and finding out would take a pass over /proc, for which the next run of a crashed
+        worker is not kept waiting: what it left outside its group is found when it is stopped.
+        """
+        try:
+            with self._limit.allocation(), open(self._list, "rb") as stream:
+                return any(int(pid) not in self._known for pid in stream.read().split())
+        except OSError:
+            return False
 
     def forget_strangers(self) -> None:
         """Drop the statuses that no spawn can claim any more."""

@@ -70,7 +70,7 @@ class Keeper:
         self.held = Held(self.journal, self.notifier, stored_descriptors(os.environ))
         self.runs = Runs(self.journal.contents.highest)
         self.spawner = Spawner(self.limit, self.signals.written_to.fileno())
-        self.children = Children(self.spawner)
+        self.children = Children(self.spawner, self.limit)
         self.trees = Trees(self.journal.contents.daemon, self.runs, self.limit)
         self.epoll = select.epoll()
         self.sweeper = Sweeper(self.trees, self.epoll, self.limit, self.settle)
@@ -87,7 +87,7 @@ class Keeper:
 
     def run(self) -> int:
         """Serve until a manager orders the end."""
-        with self.limit.allocation():
+        with self.limit.allocation(self.limit.hard):
             for run in adopt(self.journal, self.held):
                 self._take_over(run)
         known = self.journal.contents
@@ -146,7 +146,7 @@ class Keeper:
         assert self.seat.link is not None
         self.epoll.register(self.seat.link.fileno(), select.EPOLLIN)
         self._link_watched, self._link_waits = True, False
-        with self.limit.allocation():
+        with self.limit.allocation(self.limit.hard):
             self._greet()
 
     def _manager_answered(self, answer: Answer) -> None:
@@ -253,7 +253,7 @@ class Keeper:
 
     def _main_ended(self, run: Run, status: int | None) -> None:
         run.phase, run.status = Phase.ENDED, status
-        if run.sweeping or run.adopted or self.trees.orphans():
+        if run.sweeping or run.adopted or self.children.orphans():
             self.sweeper.look_at(run, time.monotonic())
         else:
             self.settle(run, emptied=group_is_empty(run.pid))

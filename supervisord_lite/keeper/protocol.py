@@ -43,7 +43,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from supervisord_lite.linux.descriptors import close_all, receive_with, send_with
+from supervisord_lite.linux.descriptors import MOST_PER_MESSAGE, close_all, receive_with, send_with
 
 VERSION = 1
 OLDEST = 1  # the oldest version whose packets we understand
@@ -122,11 +122,15 @@ class Link:
         return True
 
     def receive(self, most: int = 64) -> Iterator[tuple[Packet, list[int]]]:
-        """The packets that are here now, at most so many, each with its descriptors.
+        """The packets that are here now, at most so many, each with its descriptors, of which
+        there are less than two messages full.
 
         Raises `BrokenLink` at the end of the stream.
         """
+        taken = 0
         for _ in range(most):
+            if taken >= MOST_PER_MESSAGE:
+                return
             try:
                 payload, descriptors = receive_with(self.socket, _INLINE + 4096)
             except BlockingIOError:
@@ -135,6 +139,7 @@ class Link:
                 raise BrokenLink("the other side is gone") from error
             if not payload:
                 raise BrokenLink("the other side is gone")
+            taken += len(descriptors)
             if payload == b"\0":
                 payload = _from_memfd(descriptors.pop(0))
             packet = json.loads(payload)

@@ -4,6 +4,7 @@ Python's C-level handler writes the signal's number to a socket (signal.set_wake
 thread it runs in; the main loop reads it. Source: the signal module's documentation, signal(7).
 """
 
+import fcntl
 import signal
 import socket
 
@@ -18,6 +19,8 @@ WATCHED = (
     signal.SIGUSR2,
     LEAVE,
 )
+# The number must mean this socket in the spawner's threads, too, where the low ones are a child's.
+_OUT_OF_THE_WAY = 32
 _PYTHONS_OWN = (signal.SIGPIPE, signal.SIGXFSZ)  # ignored by Python, reset by it in children
 
 
@@ -29,7 +32,11 @@ class SignalSocket:
     """Readable when a watched signal or SIGCHLD has come (`fileno`, `receive`)."""
 
     def __init__(self) -> None:
-        self._ours, self.written_to = socket.socketpair()
+        self._ours, theirs = socket.socketpair()
+        self.written_to = socket.socket(
+            fileno=fcntl.fcntl(theirs.fileno(), fcntl.F_DUPFD_CLOEXEC, _OUT_OF_THE_WAY)
+        )
+        theirs.close()
         self._ours.setblocking(False)
         self.written_to.setblocking(False)
         # What was ignored when we were started (nohup) must not be so in the workers.

@@ -240,9 +240,9 @@ class _Thread:
             answer = self._make(self._job, _lift(descriptors, self._lifted))
             fields = (answer.pid, answer.started, answer.stage, answer.errno, answer.message)
             answering.send(marshal.dumps((int.from_bytes(label, "little"), fields)))
+        # The rest of its table goes with the thread: until then, a signal may come to this one.
         source.close()
         answering.close()
-        os.closerange(0, low)
 
     def _make(self, job: Job, received: list[int]) -> Answer:
         try:

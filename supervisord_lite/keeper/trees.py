@@ -93,21 +93,6 @@ class Trees:
             self._snapshot = recent
         return recent
 
-    def orphans(self) -> bool:
-        """Whether processes have come to us by the death of their parents.
-
-        The kernel gives them to our main thread, and children proper are those of the spawner's
-        threads, so one short file tells (proc(5); without it, the answer is to look).
-        """
-        try:
-            with (
-                self._limit.allocation(),
-                open(f"/proc/self/task/{self._keeper}/children", "rb") as stream,
-            ):
-                return bool(stream.read(1))
-        except OSError:
-            return True
-
     def note_members(self, run: Run) -> None:
         """Remember who belongs to the run while its main process still ties them together."""
         run.known.update(self.snapshot([run]).members(run))

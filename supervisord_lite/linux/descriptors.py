@@ -15,6 +15,7 @@ import threading
 from collections.abc import Iterable, Iterator
 
 MOST_PER_MESSAGE = 250  # the kernel's SCM_MAX_FD is 253
+MADE_AT_ONCE = 512  # descriptors that are usually made in one go, at most
 _INT = array.array("i").itemsize
 # As plain numbers: combining members of an enum.Flag costs more than receiving does.
 _CLOEXEC, _TRUNCATED = int(socket.MSG_CMSG_CLOEXEC), int(socket.MSG_CTRUNC)
@@ -50,11 +51,14 @@ def receive_with(channel: socket.socket, size: int, flags: int = 0) -> tuple[byt
     return payload, descriptors
 
 
-def _lowest_free() -> int:
-    """The number that the next descriptor would get."""
-    number = os.open("/", os.O_PATH | os.O_CLOEXEC)
+def _has_room(count: int, limit: int) -> bool:
+    """Whether so many more descriptors fit below the limit."""
+    try:
+        number = os.open("/", os.O_PATH | os.O_CLOEXEC)
+    except OSError:  # EMFILE: not even this one
+        return False
     os.close(number)
-    return number
+    return number + count < limit
 
 
 def close_all(descriptors: Iterable[int]) -> None:
@@ -93,7 +97,6 @@ class DescriptorLimit:
     """
 
     _A_FORK_TAKES_AT_MOST = 0.5  # seconds
-    _MADE_AT_ONCE = 512  # descriptors, at most, within one allocation
 
     def __init__(self) -> None:
         self.soft, self.hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -103,9 +106,9 @@ class DescriptorLimit:
         self._allocating = False
 
     @contextlib.contextmanager
-    def allocation(self) -> Iterator[None]:
-        """Within it, the main thread may make descriptors up to the hard limit."""
-        if self.soft == self.hard or _lowest_free() + self._MADE_AT_ONCE < self.soft:
+    def allocation(self, most: int = MADE_AT_ONCE) -> Iterator[None]:
+        """Within it, the main thread may make so many descriptors, up to the hard limit."""
+        if self.soft == self.hard or _has_room(most, self.soft):
             yield
             return
         with self._changed:

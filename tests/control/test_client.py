@@ -178,9 +178,7 @@ def test_answers_that_make_no_sense_are_errors(
         Client(scripted(garbage)).shutdown()
 
 
-def test_wait_until_gone_has_an_end(tmp_path: Path) -> None:
-    """Waiting for a daemon that stays is a timeout, for one that goes it is not."""
-    client = Client(str(tmp_path / "s"))
-    with listen(tmp_path / "s"), pytest.raises(TimedOut, match="still runs"):
-        client.wait_until_gone(os.getpid(), 0.1)
-    client.wait_until_gone(os.getpid(), 20)
+def test_waiting_for_the_end_has_an_end(daemon: Daemon) -> None:
+    """Waiting for a daemon that stays, though it was asked to go, is a timeout."""
+    with pytest.raises(TimedOut, match="still runs"):
+        Client(daemon.path).shutdown(wait=0.1)
