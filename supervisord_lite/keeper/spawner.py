@@ -253,6 +253,8 @@ class _Thread:
         except _StageFailed as failed:
             text = os.strerror(failed.number) if failed.number else failed.text
             return Answer(stage=failed.stage, errno=failed.number, message=text)
+        except Exception as error:  # noqa: BLE001 - every job is answered, whatever is wrong with it
+            return Answer(stage="fork", errno=errno.EINVAL, message=repr(error))
         finally:
             close_all(received)
         if job.outfit.oom_score_adj is None and _protected():
