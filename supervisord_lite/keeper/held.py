@@ -12,16 +12,23 @@ import stat
 from collections.abc import Iterable, Iterator
 
 from supervisord_lite.keeper.journal import Journal
-from supervisord_lite.linux.descriptors import MOST_PER_MESSAGE
+from supervisord_lite.linux.descriptors import MOST_PER_MESSAGE, DescriptorLimit
 from supervisord_lite.linux.notify import Notifier
 
 
 class Held:
     """Names and descriptors; only the main thread's table has them, so no child inherits one."""
 
-    def __init__(self, journal: Journal, notifier: Notifier, stored: dict[str, int]) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        notifier: Notifier,
+        limit: DescriptorLimit,
+        stored: dict[str, int],
+    ) -> None:
         """`stored` are descriptors that the service manager kept for us."""
         self._journal = journal
+        self._limit = limit
         self._notifier = notifier
         self._by_name: dict[str, int] = {}
         for name, descriptor in stored.items():
@@ -41,7 +48,7 @@ class Held:
     def hold(self, name: str, descriptor: int) -> None:
         """Keep a descriptor (it is ours from here on); an earlier one of that name is closed."""
         self.drop(name)
-        self._by_name[name] = descriptor
+        descriptor = self._by_name[name] = self._limit.settle(descriptor)
         if _only_here(name):
             self._notifier.store({name: descriptor})
         if stat.S_ISFIFO((found := os.fstat(descriptor)).st_mode):
@@ -57,6 +64,10 @@ class Held:
         if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
             self._journal.append({"pipe": name, "inode": 0, "access": 0})
         os.close(descriptor)
+
+    def forget_stored(self) -> None:
+        """The end: nobody is to be given these again."""
+        self._notifier.forget(self._by_name)
 
     def batches(self) -> Iterator[tuple[list[str], list[int]]]:
         """All of it, in portions that fit into a message."""

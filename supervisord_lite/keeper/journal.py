@@ -122,11 +122,9 @@ class Journal:
         """Put a file in place that says the same in as few lines as possible."""
         draft = f"{self._path}.new"
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
-        text = b"".join(
-            json.dumps(line, separators=(",", ":")).encode() + b"\n"
-            for line in self.contents.lines()
-        )
         try:
+            lines = [json.dumps(line, separators=(",", ":")) for line in self.contents.lines()]
+            text = "\n".join([*lines, ""]).encode()
             stream = os.open(draft, flags, 0o600)
             os.write(stream, text)
             os.rename(draft, self._path)

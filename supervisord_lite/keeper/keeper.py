@@ -13,6 +13,7 @@ import os
 import select
 import sys
 import time
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -35,6 +36,8 @@ from supervisord_lite.linux.descriptors import DescriptorLimit, close_all
 from supervisord_lite.linux.notify import Notifier, stored_descriptors
 from supervisord_lite.linux.prctl import become_subreaper
 from supervisord_lite.linux.process_table import zombie_status
+
+_AFTER_A_BUG = 0.1  # seconds: what fails again and again must not take the processor
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,8 @@ class Keeper:
         self.null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
         self.journal = Journal(os.path.join(settings.directory, "journal"))
         self.notifier = Notifier(os.environ.get("NOTIFY_SOCKET"))
-        self.held = Held(self.journal, self.notifier, stored_descriptors(os.environ))
+        stored = stored_descriptors(os.environ)
+        self.held = Held(self.journal, self.notifier, self.limit, stored)
         self.runs = Runs(self.journal.contents.highest)
         self.spawner = Spawner(self.limit, self.signals.written_to.fileno())
         self.children = Children(self.spawner, self.limit)
@@ -94,13 +98,20 @@ class Keeper:
         if self.settings.first and (self.settings.insist or known.left or not known.records):
             self._spawn_first(*self.settings.first)
         while self._code is None:
-            self._attend(time.monotonic())
-            events = self.epoll.poll(self._timeout())
-            for descriptor, _ in events:
-                self._dispatch(descriptor)
-            if self.sweeper.ready(time.monotonic(), idle=not events):
-                self.sweeper.sweep()
+            try:
+                self._turn()
+            except Exception:  # noqa: BLE001 - workers live by this loop: it outlives its own bugs
+                sys.stderr.write(f"keeper: {traceback.format_exc()}")
+                time.sleep(_AFTER_A_BUG)
         return self._code
+
+    def _turn(self) -> None:
+        self._attend(time.monotonic())
+        events = self.epoll.poll(self._timeout())
+        for descriptor, _ in events:
+            self._dispatch(descriptor)
+        if self.sweeper.ready(time.monotonic(), idle=not events):
+            self.sweeper.sweep()
 
     def _timeout(self) -> float | None:
         if self.sweeper.waiting:
@@ -212,9 +223,10 @@ class Keeper:
 
     def _obey(self, packet: Packet, descriptors: list[int]) -> None:
         for order in packet.get("orders", ()):
-            handler = HANDLERS.get(order["do"])
-            if handler is not None:
-                handler(self, order, descriptors)
+            try:
+                HANDLERS[order["do"]](self, order, descriptors)
+            except Exception:  # noqa: BLE001 - an order that makes no sense is not our death
+                sys.stderr.write(f"keeper: cannot obey {order}:\n{traceback.format_exc()}")
         close_all(descriptors)
         if (number := packet.get("ack")) is not None:
             self.seat.acknowledge(number)
@@ -293,7 +305,7 @@ class Keeper:
             "instance": name,
             "run": self.journal.contents.highest.get(name, 0) + 1,
             "streams": ["null", f"held:{name}", "daemon:2"],
-            "program": {"argv": list(argv), "working_dir": os.getcwd()},
+            "program": {"argv": list(argv), "working_dir": "."},
         }
         HANDLERS["spawn"](self, order, [])
 
@@ -310,5 +322,6 @@ class Keeper:
         """Go. What still lives cannot be ended; then the journal stays, so that it is known."""
         if not self.runs.living():
             self.journal.remove()
+            self.held.forget_stored()
         self._code = code
         sys.stdout.flush()

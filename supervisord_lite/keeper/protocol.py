@@ -140,12 +140,11 @@ class Link:
             if not payload:
                 raise BrokenLink("the other side is gone")
             taken += len(descriptors)
-            if payload == b"\0":
-                payload = _from_memfd(descriptors.pop(0))
-            packet = json.loads(payload)
-            if packet.get("min", 0) > VERSION:
+            try:
+                packet = _decode(payload, descriptors)
+            except (ValueError, IndexError) as error:
                 close_all(descriptors)
-                raise BrokenLink(f"cannot understand version {packet.get('v')} of the protocol")
+                raise BrokenLink(f"cannot understand a packet: {error}") from error
             yield packet, descriptors
 
     def close(self) -> None:
@@ -158,6 +157,18 @@ class Link:
 def pair() -> tuple[socket.socket, socket.socket]:
     """The two ends of a new link."""
     return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
+
+
+def _decode(payload: bytes, descriptors: list[int]) -> Packet:
+    """The packet; a large one came in the first of the descriptors. ValueError, IndexError."""
+    if payload == b"\0":
+        payload = _from_memfd(descriptors.pop(0))
+    packet = json.loads(payload)
+    if not isinstance(packet, dict):
+        raise ValueError("it is no object")  # noqa: TRY004 - a wrong value, from elsewhere
+    if packet.get("min", 0) > VERSION:
+        raise ValueError(f"version {packet.get('v')} of the protocol")
+    return packet
 
 
 def _to_memfd(payload: bytes) -> int:

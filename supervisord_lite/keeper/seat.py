@@ -69,7 +69,7 @@ class Seat:
         self.link = Link(ours)
         self._sent = 0
         self._unacknowledged.clear()
-        job = Job(self._argv, os.getcwd(), environment)
+        job = Job(self._argv, ".", environment)  # ours: it may be gone by now
 
         def answered(answer: Answer) -> None:
             theirs.close()

@@ -9,6 +9,7 @@ Signals go to a whole process group while its leader is certain to be the run's,
 processes by pidfd after a look at their start time: never to a pid that may have been recycled.
 """
 
+import contextlib
 import os
 import signal
 import time
@@ -103,7 +104,7 @@ class Trees:
         if run.pidfd is not None:
             pidfd.send_signal(run.pidfd, number)
         else:
-            os.kill(run.pid, number)  # our unreaped child: the pid is its
+            _kill_child(run.pid, number)
 
     def signal_group(self, run: Run, number: int) -> None:
         if run.phase is Phase.ALIVE and not run.adopted:
@@ -128,12 +129,18 @@ class Trees:
             os.killpg(run.pid, number)
         except (ProcessLookupError, PermissionError):
             # The child has not made its group yet, or every member has another user by now.
-            os.kill(run.pid, number)
+            _kill_child(run.pid, number)
 
     def _signal_each(self, members: dict[int, int], number: int) -> None:
         with self._limit.allocation():
             for pid, started in members.items():
                 _signal_one(pid, started, number)
+
+
+def _kill_child(pid: int, number: int) -> None:
+    """Signal an unreaped child of ours, whose pid is therefore its own."""
+    with contextlib.suppress(PermissionError):  # it has become somebody else: its stop is stuck
+        os.kill(pid, number)
 
 
 def _signal_one(pid: int, started: int, number: int) -> None:

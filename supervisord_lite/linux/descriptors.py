@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 
 MOST_PER_MESSAGE = 250  # the kernel's SCM_MAX_FD is 253
 MADE_AT_ONCE = 512  # descriptors that are usually made in one go, at most
+_SPARE = 256  # descriptors below the soft limit that are not for keeping
 _INT = array.array("i").itemsize
 # As plain numbers: combining members of an enum.Flag costs more than receiving does.
 _CLOEXEC, _TRUNCATED = int(socket.MSG_CMSG_CLOEXEC), int(socket.MSG_CTRUNC)
@@ -111,6 +112,25 @@ class DescriptorLimit:
         if self.soft == self.hard or _has_room(most, self.soft):
             yield
             return
+        with self._raised():
+            yield
+
+    def settle(self, descriptor: int) -> int:
+        """Give a descriptor that is kept for long a number above the soft limit, if it has one of
+        the last below it: those stay free for what is opened in passing. The new number.
+        """
+        if self.soft == self.hard or descriptor < self.soft - min(_SPARE, self.soft // 2):
+            return descriptor
+        with self._raised():
+            try:
+                settled = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, self.soft)
+            except OSError:  # no room up there: it serves where it is
+                return descriptor
+        os.close(descriptor)
+        return settled
+
+    @contextlib.contextmanager
+    def _raised(self) -> Iterator[None]:
         with self._changed:
             self._allocating = True
             self._changed.wait_for(self._all_forked, self._A_FORK_TAKES_AT_MOST)

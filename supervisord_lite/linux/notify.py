@@ -33,12 +33,12 @@ class Notifier:
             return False
         ancillary = array.array("i", descriptors)
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, ancillary)] if ancillary else []
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as way:
-            way.settimeout(_PATIENCE)
-            try:
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as way:
+                way.settimeout(_PATIENCE)
                 way.sendmsg([state.encode()], rights, 0, self._address)
-            except OSError:
-                return False
+        except OSError:
+            return False
         return True
 
     def store(self, held: Mapping[str, int]) -> None:

@@ -24,10 +24,10 @@ def open_pidfd(pid: int) -> int | None:
 
 
 def send_signal(pidfd: int, number: int) -> bool:
-    """Signal the process; False if it is gone already."""
+    """Signal the process; False if it is gone already, or somebody's whom we may not signal."""
     try:
         signal.pidfd_send_signal(pidfd, number)
-    except ProcessLookupError:
+    except (ProcessLookupError, PermissionError):
         return False
     return True
 

@@ -110,7 +110,7 @@ class Compiler:
         self._outputs[helper] = output
         # Runs of a helper are numbered by the clock: a number must only never be used twice.
         run = time.monotonic_ns() // 1_000_000
-        program = {"argv": command(self._files), "working_dir": os.getcwd()}
+        program = {"argv": command(self._files), "working_dir": "."}
         streams = ["null", f"held:{helper}", "daemon:2"]
         future = self.inherited(helper)
         self._link.order(

@@ -235,3 +235,17 @@ def test_manager_that_closes_its_link(stage: Stage) -> None:
     manager.close()
     stage.next_manager()
     until(lambda: read_entry(manager.pid) is None)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
+@pytest.mark.parametrize("to", ["main", "group", "tree"])
+def test_worker_that_may_not_be_signalled(stage: Stage, to: str) -> None:
+    """A worker that has become somebody whom the daemon may not signal costs nobody else."""
+    manager = stage.open(["setpriv", "--bounding-set", "-kill"])
+    identity = {"uid": 65534, "gid": 65534, "groups": [], "name": "n", "home": "/", "shell": "/"}
+    manager.order(spawn(NAME, 1, "sleep", "1000", identity=identity))
+    manager.fact("spawned", NAME)
+    who = {"instance": NAME, "run": 1}
+    manager.order({"do": "sweep", **who}, {"do": "signal", **who, "signal": 9, "to": to})
+    manager.order(spawn("other:0", 1, "true"))
+    assert manager.fact("exited", "other:0")["status"] == 0
