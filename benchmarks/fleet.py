@@ -24,13 +24,12 @@ _STABLE = 1.5  # seconds a worker must have run so that its death is no failed s
 
 def measure_fleet(peer: Peer, figures: Figures, size: int, victims: int, idle: float) -> None:
     """All figures of one fleet. `victims` of the workers are killed; `idle` seconds nothing is."""
-    programs = [_own_program(peer.directory / "victims" / str(n)) for n in range(victims)]
-    workers = [Declared("sleeper", peer.sleep, size - victims)]
-    workers += [
-        Declared(f"victim{n}", f"{program} {peer.crew.number}")
-        for n, program in enumerate(programs)
-    ]
-    peer.configure(workers)
+    directory = peer.directory / "victims"
+    programs = [_own_program(directory / str(number)) for number in range(victims)]
+    victim = f"{directory}/{{instance}}/sleep {peer.crew.number}"
+    peer.configure(
+        [Declared("sleeper", peer.sleep, size - victims), Declared("victim", victim, victims)]
+    )
     start(peer, figures, size)
     time.sleep(_SETTLED)
     _measure_idleness(peer, figures, idle)

@@ -24,13 +24,14 @@ MIB = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """A worker as every supervisor can have it. `rotate` is a size in MiB; 0: never."""
+    """A worker as every supervisor can have it. `{instance}` in the command becomes the number of
+    the instance; `rotate` is a size in MiB, 0: never.
+    """
 
     name: str
     command: str
     instances: int = 1
     rotate: int = 10
-    autostart: bool = True
 
 
 class Peer(ABC):
@@ -170,7 +171,6 @@ class SupervisordLite(Peer):
                 f"  {worker.name}:\n"
                 f"    command: {worker.command}\n"
                 f"    instances: {worker.instances}\n"
-                f"    autostart: {str(worker.autostart).lower()}\n"
                 f"    stdout: {{rotate: {rotation}}}\n"
             )
         (self.directory / "benchmark.yaml").write_text(text)
@@ -208,10 +208,11 @@ class Supervisord(Peer):
             f"pidfile={self.directory}/supervisord.pid\nminfds={max(1024, descriptors)}\n"
         )
         for worker in workers:
+            command = worker.command.replace("{instance}", "%(process_num)d")
             text += (
-                f"[program:{worker.name}]\ncommand={worker.command}\n"
+                f"[program:{worker.name}]\ncommand={command}\n"
                 f"numprocs={worker.instances}\nprocess_name=%(process_num)d\n"
-                f"autostart={str(worker.autostart).lower()}\nautorestart=true\n"
+                "autorestart=true\n"
                 "redirect_stderr=true\nstdout_logfile_backups=50\n"
                 f"stdout_logfile={self.logs}/{worker.name}.%(process_num)d.log\n"
                 f"stdout_logfile_maxbytes={worker.rotate * MIB}\n"

@@ -111,7 +111,7 @@ class Journal:
         if self.trouble:  # the last line may have been cut off: start a fresh one
             text = b"\n" + text
         try:
-            os.write(self._stream, text)
+            _write_whole(self._stream, text)
         except OSError as error:
             self.trouble = f"cannot write {self._path}: {error.strerror}"
             return
@@ -126,7 +126,7 @@ class Journal:
             lines = [json.dumps(line, separators=(",", ":")) for line in self.contents.lines()]
             text = "\n".join([*lines, ""]).encode()
             stream = os.open(draft, flags, 0o600)
-            os.write(stream, text)
+            _write_whole(stream, text)
             os.rename(draft, self._path)
         except OSError as error:
             self.trouble = f"cannot write {self._path}: {error.strerror}"
@@ -135,6 +135,12 @@ class Journal:
             os.close(self._stream)
         self._stream = stream
         self._written = 0
+
+
+def _write_whole(stream: int, text: bytes) -> None:
+    """Write all of it, or raise: on a full disk the kernel takes a part and says so once."""
+    while text:
+        text = text[os.write(stream, text) :]
 
 
 def _read(path: str) -> Contents:

@@ -9,6 +9,7 @@ import json
 import signal
 import socket
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, Protocol
 
 from supervisord_lite.channels.pipes import PipeChannels
@@ -43,6 +44,7 @@ from supervisord_lite.manager.waiting import Waiters
 
 BAD_CONFIGURATION = 2
 CANNOT_SERVE = 1
+_WORKERS_FIRST = 1.0  # seconds that the control API gives way to the first workers, at most
 _LAST_WORDS = 5.0  # seconds that output may still take to reach its file at the end
 
 
@@ -210,7 +212,7 @@ class Manager:
 
     async def _tell_ready(self) -> None:
         """Ready is: the configuration is applied, and every spawn that it led to was answered."""
-        await self._starts.none_under_way()
+        await self._starts.answered()
         if not self._fleet.shutting_down:
             self.notices.ready()
 
@@ -251,9 +253,11 @@ class Manager:
 
     async def _open_control(self, compiled: Compiled) -> None:
         """Answer clients, but only once the first workers are on their way: what the API needs is
-        imported late, and until then clients wait in the backlog.
+        imported late, and until then clients wait in the backlog. A spawn that hangs keeps nobody
+        waiting.
         """
-        await self._starts.none_under_way()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._starts.answered(), _WORKERS_FIRST)
         self._control.serve_at(compiled.configuration)
         assert self._control.listener is not None
         logs = Logs(self._fleet, self._plane, self._executor.outputs)

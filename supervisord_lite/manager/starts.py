@@ -1,4 +1,4 @@
-"""Which instances are on their way to exec, so that one can wait until none is."""
+"""Which instances are on their way to exec, so that one can wait for those that are now."""
 
 import asyncio
 
@@ -12,17 +12,28 @@ class Starts:
 
     def __init__(self) -> None:
         self._under_way: set[str] = set()
-        self._none = asyncio.Event()
-        self._none.set()
+        self._rounds: list[tuple[set[str], asyncio.Future[None]]] = []
 
     def announced(self, change: Announce) -> None:
         if change.after == "STARTING":
             self._under_way.add(change.instance)
-            self._none.clear()
-        elif self._under_way:
-            self._under_way.discard(change.instance)
-            if not self._under_way:
-                self._none.set()
+            return
+        self._under_way.discard(change.instance)
+        for names, over in self._rounds:
+            names.discard(change.instance)
+            if not names and not over.done():
+                over.set_result(None)
 
-    async def none_under_way(self) -> None:
-        await self._none.wait()
+    async def answered(self) -> None:
+        """Return once each start that is under way now has succeeded or failed; those that begin
+        meanwhile, a second try among them, do not count.
+        """
+        if not self._under_way:
+            return
+        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        this = (set(self._under_way), over)
+        self._rounds.append(this)
+        try:
+            await over
+        finally:
+            self._rounds.remove(this)

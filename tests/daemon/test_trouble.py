@@ -27,25 +27,14 @@ def test_six_hundred_workers(daemon: Daemon) -> None:
     until(lambda: not any(map(alive, before)))
 
 
-def test_descriptors_run_out(daemon: Daemon) -> None:
-    """Workers for which there is no descriptor fail with that reason; the others and the daemon
-    live, and a stop of some makes room again.
-    """
-    web = {"command": SLEEP, "instances": 60, "restart": {"delay": "100ms", "limit": "none"}}
-    daemon.run({"web": web}, prefix=["prlimit", "--nofile=128:128"])
-    daemon.until(lambda: any("open files" in row["why"] for row in daemon.client.workers()))
-    first = daemon.pid("web:0")
-    assert daemon.about("manager_deaths") == 0
-    daemon.client.stop([f"web:{number}" for number in range(1, 60)])
-    assert daemon.pid("web:0") == first
-
-
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of one megabyte."""
     place = tmp_path / "disk"
     place.mkdir()
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(place)], check=False)
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(place)], check=False
+    )
     if made.returncode:
         pytest.skip("file systems cannot be mounted here")
     yield place
