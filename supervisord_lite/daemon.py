@@ -161,6 +161,7 @@ def _serve(link: Any, given: Any) -> str:
 
     async def live() -> str:
         manager = Manager(link, given, serve)
+        asyncio.get_running_loop().set_exception_handler(manager.broken)
         manager.start(given.facts)
         return await manager.done
 

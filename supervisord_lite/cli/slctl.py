@@ -77,7 +77,8 @@ def status(names: Sequence[str], *, as_json: bool) -> None:
     about = daemon.version()
     if about["held"]:
         render.complain("held: the daemon starts nothing by itself (slctl reload lifts it)")
-    if about["last_words"]:
+    if about["held"] and about["last_words"]:
+        sys.stderr.write("nothing is started by itself: managers have died, the last one with\n")
         sys.stderr.write(render.escape_lines(about["last_words"]) + "\n")
 
 
@@ -155,7 +156,12 @@ def plan(*, as_json: bool, detailed_exitcode: bool) -> None:
 @AS_JSON
 def reload(*, wait: bool, timeout: float, as_json: bool) -> None:
     """Read the configuration again and apply what differs."""
-    _show_plan(client().reload(wait=wait, timeout=timeout), as_json=as_json)
+    answer = client().reload(wait=wait, timeout=timeout)
+    _show_plan(answer, as_json=as_json)
+    failed = [result for result in answer["results"] if not result["ok"]]
+    for result in failed:
+        render.complain(f"{result['name']}: {result['message']}")
+    exits.finish([result["timed_out"] for result in failed])
 
 
 def _show_plan(value: Any, *, as_json: bool) -> None:

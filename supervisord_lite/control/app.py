@@ -145,22 +145,24 @@ async def _signal(context: Context, request: Request) -> Response:
 
 
 def _results(outcomes: Sequence[Outcome]) -> Response:
-    return _json(
-        {
-            "ok": all(outcome.ok for outcome in outcomes),
-            "results": [
-                {
-                    "name": outcome.name,
-                    "ok": outcome.ok,
-                    "state": outcome.state,
-                    "pid": outcome.pid,
-                    "message": outcome.message,
-                    "timed_out": outcome.timed_out,
-                }
-                for outcome in outcomes
-            ],
-        }
-    )
+    return _json(_outcomes(outcomes))
+
+
+def _outcomes(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    return {
+        "ok": all(outcome.ok for outcome in outcomes),
+        "results": [
+            {
+                "name": outcome.name,
+                "ok": outcome.ok,
+                "state": outcome.state,
+                "pid": outcome.pid,
+                "message": outcome.message,
+                "timed_out": outcome.timed_out,
+            }
+            for outcome in outcomes
+        ],
+    }
 
 
 async def _plan(context: Context, request: Request) -> Response:
@@ -170,7 +172,8 @@ async def _plan(context: Context, request: Request) -> Response:
 
 async def _reload(context: Context, request: Request) -> Response:
     patience = requests.read_patience(await request.body())
-    return _planned(await context.service.reload(wait=patience.wait, timeout=patience.timeout))
+    plan, outcomes = await context.service.reload(wait=patience.wait, timeout=patience.timeout)
+    return _json(to_plain(plan) | _outcomes(outcomes))
 
 
 def _planned(plan: Plan) -> Response:

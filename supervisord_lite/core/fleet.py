@@ -91,7 +91,7 @@ class Fleet:
 
     @property
     def instances(self) -> Mapping[str, Instance]:
-        """By name; those of the first configuration stand in its order, later ones behind."""
+        """By name, in the order of the configuration; those that leave it stand behind."""
         return self._instances
 
     @property
@@ -237,6 +237,7 @@ class Fleet:
             self.configuration = configuration
             out.append(RememberFleet(configuration))
             self._reconcile(configuration, now, out)
+            self._sort(configuration)
         for name in list(self._instances):
             self._advance(name, HoldLifted(), now, out)
 
@@ -252,6 +253,12 @@ class Fleet:
                 self._advance(spec.name, Added(), now, out)
             elif instance.retiring or instance.spec != spec:
                 self._advance(spec.name, SpecReplaced(spec), now, out)
+
+    def _sort(self, configuration: Configuration) -> None:
+        """Put the instances into the order of the configuration, those that leave behind them."""
+        declared = {spec.name: None for spec in configuration.instances}
+        order = (name for name in {**declared, **self._instances} if name in self._instances)
+        self._instances = {name: self._instances[name] for name in order}
 
     # ------------------------------------------------------------- shutdown
 

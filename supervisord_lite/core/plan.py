@@ -97,7 +97,7 @@ def _correct(entry: Entry, instance: Instance | None) -> Entry:
             return replace(entry, why="added back, starts when its last run is down")
         case Action.START if up:
             return replace(entry, action=Action.KEEP, why="found alive, adopted")
-        case Action.RESTART if isinstance(instance.state, Stopped | Exited):
+        case Action.RESTART if isinstance(instance.state, Stopped | Exited) or not instance.wanted:
             return replace(entry, action=Action.ADJUST, why=f"{entry.why}, not up")
         case Action.STOP if not up:
             return replace(entry, why=f"{entry.why}, not up")

@@ -6,7 +6,7 @@ and logs, and never parsed.
 
 from supervisord_lite.core.event import SpawnFailed
 from supervisord_lite.core.signals import signal_name
-from supervisord_lite.core.spec import RestartLimit
+from supervisord_lite.core.spec import Program, RestartLimit
 from supervisord_lite.core.state import Exit, Stopping
 
 START_REQUESTED = "start requested"
@@ -73,9 +73,16 @@ def exited(status: Exit) -> str:
     return "exit status unknown"
 
 
-def cannot_spawn(fact: SpawnFailed) -> str:
-    """Such as "cannot exec: No such file or directory (ENOENT)"."""
+def cannot_spawn(fact: SpawnFailed, program: Program) -> str:
+    """Such as "cannot exec ./serve: No such file or directory (ENOENT)"."""
     text = f"cannot {_STAGES.get(fact.stage, f'start, at {fact.stage}')}"
+    match fact.stage:
+        case "exec" if program.argv:
+            text = f"{text} {program.argv[0]}"
+        case "working_dir":
+            text = f"{text} {program.working_dir}"
+        case "user" if program.identity:
+            text = f"{text} {program.identity.name}"
     if fact.message:
         text = f"{text}: {fact.message}"
     return f"{text} ({_ERRNO_NAMES.get(fact.errno, f'errno {fact.errno}')})" if fact.errno else text

@@ -187,7 +187,7 @@ def _spawn_failed(instance: Instance, fact: SpawnFailed, now: float) -> Step:
     bury = Bury(fact.instance, fact.run)
     match instance.state:
         case Starting():
-            why = reason.cannot_spawn(fact)
+            why = reason.cannot_spawn(fact, instance.spec.program)
             if not instance.wanted:
                 return rest(instance, bury, why)
             return obey(instance, failed_start(instance, why, now), why, bury, now)

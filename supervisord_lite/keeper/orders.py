@@ -30,7 +30,7 @@ _NOT_PASSED_ON = (
     "INVOCATION_ID",
     "JOURNAL_STREAM",
     "SYSTEMD_EXEC_PID",
-    MARK,
+    "SUPERVISORD_LITE_",  # the mark of a run of another daemon, the socket of one
 )
 
 

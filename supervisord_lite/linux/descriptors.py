@@ -6,7 +6,6 @@ it ignores its flags, so what it receives leaks into children started at that mo
 
 import array
 import contextlib
-import errno
 import fcntl
 import os
 import resource
@@ -18,8 +17,8 @@ MOST_PER_MESSAGE = 250  # the kernel's SCM_MAX_FD is 253
 MADE_AT_ONCE = 512  # descriptors that are usually made in one go, at most
 _SPARE = 256  # descriptors below the soft limit that are not for keeping
 _INT = array.array("i").itemsize
-# As plain numbers: combining members of an enum.Flag costs more than receiving does.
-_CLOEXEC, _TRUNCATED = int(socket.MSG_CMSG_CLOEXEC), int(socket.MSG_CTRUNC)
+# As a plain number: combining members of an enum.Flag costs more than receiving does.
+_CLOEXEC = int(socket.MSG_CMSG_CLOEXEC)
 _SPACE = socket.CMSG_SPACE(MOST_PER_MESSAGE * _INT)
 
 
@@ -35,20 +34,15 @@ def send_with(
 def receive_with(channel: socket.socket, size: int, flags: int = 0) -> tuple[bytes, list[int]]:
     """Receive one message of at most `size` bytes and its descriptors, all close-on-exec.
 
-    Raises OSError (EMFILE) when descriptors were lost to our own limit.
+    Where our own limit is reached, the kernel drops the last descriptors, and fewer come.
     """
-    payload, ancillary, got, _ = channel.recvmsg(size, _SPACE, flags | _CLOEXEC)
+    payload, ancillary, _, _ = channel.recvmsg(size, _SPACE, flags | _CLOEXEC)
     descriptors: list[int] = []
     for level, kind, data in ancillary:
         if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
             numbers = array.array("i")
             numbers.frombytes(data[: len(data) - len(data) % _INT])
             descriptors.extend(numbers)
-    if got & _TRUNCATED:
-        close_all(descriptors)
-        raise OSError(
-            errno.EMFILE, "cannot receive descriptors: the limit on open files is reached"
-        )
     return payload, descriptors
 
 

@@ -72,6 +72,7 @@ class Manager:
         self._serve = serve
         self._server: Server | None = None
         self._terminations = 0
+        self._greeted = False
         self._ending = False
         self._tasks: set[asyncio.Task[Any]] = set()
         fleet = self._restored(given)
@@ -221,7 +222,8 @@ class Manager:
             return
         first = self.applied is None
         self._control.serve_at(compiled.configuration)
-        if first:
+        if self.greeting.get("deaths") == 0 and not self._greeted:
+            self._greeted = True
             self.notices.greet(compiled.configuration)
         self.applied = compiled
         self._executor.compiled = compiled.text
@@ -274,8 +276,12 @@ class Manager:
         self._terminations += 1
         if not self._fleet.shutting_down:
             self.shut_down()
+        elif self._terminations <= 2:
+            self.notices.say("hurrying: every worker has one more second")
+            self._core.take(Hastened(1))
         else:
-            self._core.take(Hastened(min(2, max(1, self._terminations - 1))))
+            self.notices.say("killing what is left")
+            self._core.take(Hastened(2))
 
     def shut_down(self) -> None:
         self.notices.say("shutting down")
@@ -330,6 +336,14 @@ class Manager:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
+
+    def broken(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """A callback has failed, perhaps in the middle of a step: the next manager goes on. What
+        a client's connection did wrong is that connection's end only."""
+        if "handle" not in context or self.done.done():
+            loop.default_exception_handler(context)
+        else:
+            self.done.set_exception(context["exception"])
 
     def _done(self, task: asyncio.Task[Any]) -> None:
         """A task that fails is a bug: it ends this manager, and the next one goes on."""

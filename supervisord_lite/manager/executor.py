@@ -7,6 +7,7 @@ dies between two packets leaves a state that the next one can go on from.
 import json
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, assert_never
 
 from supervisord_lite.channels.pipes import PipeChannels
@@ -89,7 +90,9 @@ class Executor:
                 return self._remember_fleet(value)
             case Spawn(instance, run):
                 spec = self._fleet.instances[instance].spec
-                self.outputs.prepare(spec, run)
+                # What is not there the keeper does not find, and says so; the core tries again.
+                with suppress(OSError):
+                    self.outputs.prepare(spec, run)
                 return _spawn(spec, run)
             case Signal(instance, run, number, to):
                 who = {"instance": instance, "run": run}
@@ -102,7 +105,8 @@ class Executor:
                 self.outputs.release(instance)
                 return {"do": "remember", "name": instance, "value": None}
             case OpenWriters(channel):
-                self.channels.open_writers(channel)
+                with suppress(OSError):
+                    self.channels.open_writers(channel)
             case CloseWriters(channel):
                 self.channels.close_writers(channel)
             case Announce() | Finish():

@@ -5,6 +5,7 @@ is a line of the daemon's log. Nothing here waits for anybody.
 """
 
 import os
+import resource
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ from collections.abc import Callable, Iterator
 from supervisord_lite.core.command import Announce
 from supervisord_lite.core.fleet import Fleet
 from supervisord_lite.core.spec import Configuration, Log
-from supervisord_lite.core.state import Running, word
+from supervisord_lite.core.state import Running, live_run, word
 from supervisord_lite.logs.console import Console
 from supervisord_lite.logs.event import (
     LogEvent,
@@ -26,6 +27,7 @@ from supervisord_lite.logs.plane import DataPlane
 from supervisord_lite.manager.keeper_link import KeeperLink
 
 _STDOUT, _STDERR = 1, 2
+_DESCRIPTORS_BESIDE = 100  # what the daemon has open beside its logs, with some clients
 
 
 class Notices:
@@ -85,10 +87,8 @@ class Notices:
             case TroubleBegan(_, text) | Noticed(_, text):
                 self.say(text, problem=True)
             case TroubleEnded(_, text, dropped_bytes, lines):
-                lost = (
-                    f"; {dropped_bytes} bytes in {lines} lines were lost" if dropped_bytes else ""
-                )
-                self.say(f"{text}{lost}")
+                lost = f"{dropped_bytes} bytes in {lines} lines" if dropped_bytes else "nothing"
+                self.say(f"over, and {lost} lost: {text}")
             case StallBegan(place, streams):
                 self.say(f"the disk of {place} does not answer: {len(streams)} logs", problem=True)
             case StallEnded(place):
@@ -97,11 +97,25 @@ class Notices:
                 pass
 
     def greet(self, configuration: Configuration) -> None:
-        """The first words: where everything is."""
+        """The first words of a daemon: where everything is, and what it found."""
+        name = configuration.name
         logs = sorted({os.path.dirname(log.path) for log in _logs(configuration)})
-        self.say(f"{configuration.name}: control socket {configuration.control.socket}")
+        self.say(f"{name}: control socket {configuration.control.socket}")
         if logs:
-            self.say(f"{configuration.name}: logs in {', '.join(logs)}")
+            self.say(f"{name}: logs in {', '.join(logs)}")
+        states = [instance.state for instance in self._fleet.instances.values()]
+        found = sum(live_run(state) is not None for state in states)
+        if found:
+            self.say(f"{name}: {found} running instances found and taken over")
+        self._warn_of_few_descriptors(sum(1 for _ in _logs(configuration)))
+
+    def _warn_of_few_descriptors(self, streams: int) -> None:
+        """Both processes need a descriptor or two for every logged stream."""
+        needed = 2 * streams + _DESCRIPTORS_BESIDE
+        _, limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if needed > limit:
+            text = f"the limit of open files is {limit}, which {streams} logs may exceed"
+            self.say(f"{text}: raise it to {needed}", problem=True)
 
     # ---------------------------------------------------------------- systemd
 

@@ -227,26 +227,27 @@ class Service:
         compiled = await self._compiler.compile(LOOK)
         return self._fleet.plan(compiled.configuration)
 
-    async def reload(self, *, wait: bool, timeout: float) -> Plan:
+    async def reload(self, *, wait: bool, timeout: float) -> tuple[Plan, list[Outcome]]:
         """Do what `plan` says and return it. Waiting ends when every instance that it touches has
-        settled. Raises `BadConfiguration`, then nothing has changed, and `Refused`.
+        settled, and tells how. Raises `BadConfiguration`, then nothing has changed, and `Refused`.
         """
         self._refuse_during_shutdown()
         deadline = time.monotonic() + timeout
         plan = await self._daemon.reload()
         await self._link.drained()
-        if wait:
-            await self._await_plan(plan, max(0.0, deadline - time.monotonic()))
-        return plan
+        if not wait:
+            return plan, []
+        return plan, await self._await_plan(plan, max(0.0, deadline - time.monotonic()))
 
-    async def _await_plan(self, plan: Plan, timeout: float) -> None:
+    async def _await_plan(self, plan: Plan, timeout: float) -> list[Outcome]:
         touched = [e.instance for e in plan.entries if e.action in ("start", "restart", "stop")]
         present = [name for name in touched if name in self._fleet.instances]
         questions = [
             is_up(self._run_before_start(name)) if self._fleet.instances[name].wanted else is_down
             for name in present
         ]
-        await self._waiters.settle(present, questions, timeout)
+        verdicts = await self._waiters.settle(present, questions, timeout)
+        return [self._outcome(name, verdicts[name]) for name in present]
 
     def shutdown(self) -> None:
         """Stop everything in order, then the daemon, which exits 0."""

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from supervisord_lite.core.command import Announce
 from supervisord_lite.core.fleet import Fleet
 from supervisord_lite.core.reason import exited
-from supervisord_lite.core.spec import Kind
 from supervisord_lite.core.state import (
     Backoff,
     Exited,
@@ -55,7 +54,7 @@ def is_up(after_run: int) -> Question:
         match state:
             case Running(run, _, since) if run > after_run:
                 stable = since + instance.spec.restart.stable_after
-                if instance.spec.kind is Kind.TASK or now >= stable:
+                if now >= stable:
                     return Verdict(ok=True, message="started")
                 return NotYet(stable)
             case Exited(run, status) if run > after_run:
@@ -150,7 +149,9 @@ class _Waiting:
     def _too_late(self, name: str, timeout: float) -> Verdict:
         instance = self._fleet.instances.get(name)
         state = word(instance.state) if instance else "gone"
-        text = f"timed out: still {state} after {timeout:g} s"
+        up = instance is not None and instance.wanted and isinstance(instance.state, Running)
+        what = "RUNNING, but not for long enough" if up else f"still {state}"
+        text = f"timed out: {what} after {timeout:g} s"
         return Verdict(ok=False, message=text, timed_out=True)
 
     def cancel(self) -> None:

@@ -109,8 +109,8 @@ class MemoryFleet(Service):
         change = Change("program.umask", "none", "18")
         return Plan((Entry("web:0", Action.RESTART, (change,), "program.umask changed"),))
 
-    async def reload(self, *, wait: bool, timeout: float) -> Plan:
-        return await self.plan()
+    async def reload(self, *, wait: bool, timeout: float) -> tuple[Plan, list[Outcome]]:
+        return await self.plan(), []
 
     def shutdown(self) -> None:
         self.ending = True

@@ -2,7 +2,7 @@ import errno
 
 from supervisord_lite.core import reason
 from supervisord_lite.core.event import SpawnFailed
-from supervisord_lite.core.spec import RestartLimit
+from supervisord_lite.core.spec import Program, RestartLimit
 from supervisord_lite.core.state import Exit
 
 
@@ -16,12 +16,14 @@ def test_exits_in_words() -> None:
 
 def test_a_failed_spawn_names_stage_and_errno() -> None:
     """What could not be done, why, and the errno by name."""
+    program = Program(("./serve",), "/srv")
     failed = SpawnFailed("web:0", 1, "exec", errno.ENOENT, "No such file or directory")
-    assert reason.cannot_spawn(failed) == "cannot exec: No such file or directory (ENOENT)"
+    text = reason.cannot_spawn(failed, program)
+    assert text == "cannot exec ./serve: No such file or directory (ENOENT)"
     hung = SpawnFailed("web:0", 1, "deadline", 0, "no answer within 10 s")
-    assert reason.cannot_spawn(hung) == "cannot start: no answer within 10 s"
+    assert reason.cannot_spawn(hung, program) == "cannot start: no answer within 10 s"
     odd = SpawnFailed("web:0", 1, "gate", 9999, "")
-    assert reason.cannot_spawn(odd) == "cannot start, at gate (errno 9999)"
+    assert reason.cannot_spawn(odd, program) == "cannot start, at gate (errno 9999)"
 
 
 def test_errno_names_are_those_of_the_system() -> None:

@@ -205,7 +205,7 @@ def test_a_spawn_that_failed_is_a_failed_start() -> None:
     """It is retried with a delay, and its reason names stage and errno."""
     after, commands = advance(instance(STARTING), NO_EXEC, 100.1)
     assert isinstance(after.state, Backoff)
-    assert after.state.reason == "cannot exec: No such file or directory (ENOENT)"
+    assert after.state.reason == "cannot exec serve: No such file or directory (ENOENT)"
     assert orders(commands) == [BURY]
 
 
