@@ -82,10 +82,6 @@ class Peer(ABC):
     def control_command(self, *words: str) -> list[str]:
         """The command line of the control program."""
 
-    @abstractmethod
-    def instance(self, worker: str, number: int) -> str:
-        """What an instance is called."""
-
     def start(self) -> None:
         """Execute the daemon, and do not wait for anything."""
         with (self.directory / "daemon.txt").open("ab") as output:
@@ -184,9 +180,6 @@ class SupervisordLite(Peer):
     def control_command(self, *words: str) -> list[str]:
         return [str(_BIN / self.control), "-s", str(self.socket), *words]
 
-    def instance(self, worker: str, number: int) -> str:
-        return f"{worker}:{number}"
-
 
 class Supervisord(Peer):
     """supervisord 4.3, with as many descriptors as it needs and no more: every spawn of it closes
@@ -232,9 +225,6 @@ class Supervisord(Peer):
 
     def control_command(self, *words: str) -> list[str]:
         return [str(_BIN / self.control), "-c", str(self.directory / "benchmark.conf"), *words]
-
-    def instance(self, worker: str, number: int) -> str:
-        return f"{worker}:{number}"
 
 
 PEERS: tuple[type[Peer], ...] = (SupervisordLite, Supervisord)

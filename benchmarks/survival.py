@@ -35,7 +35,7 @@ def measure_grandchild(peer: Peer, figures: Figures) -> None:
     peer.start()
     until(lambda: len(peer.crew.pids()) == 2, "worker and grandchild run")
     until(lambda: _answers(peer), "the daemon answers")
-    peer.control_run("stop", peer.instance("family", 0))
+    peer.control_run("stop", "family:0")
     deadline = time.monotonic() + _GRACE
     while peer.crew.pids() and time.monotonic() < deadline:
         time.sleep(0.01)

@@ -187,6 +187,12 @@ def logs(names: Sequence[str], *, follow: bool, lines: int, stream: str | None) 
 
 
 @slctl.command()
+def reopen() -> None:
+    """Open the logs again by their names, after something else has renamed them."""
+    client().reopen_logs()
+
+
+@slctl.command()
 @waiting("90s")
 def shutdown(*, wait: bool, timeout: float) -> None:
     """Stop everything in order, then the daemon."""

@@ -69,7 +69,7 @@ def _account(user: str | None, own: int) -> pwd.struct_passwd:
         except KeyError:
             pass
     known = [account.pw_name for account in pwd.getpwall()]
-    raise ValueError(f"cannot find a user named {quoted(user)}{suggestion(user, known)}")
+    raise ValueError(f"cannot find a user with the name or id {quoted(user)}{suggestion(user, known)}")
 
 
 def _is_id(text: str) -> bool:
@@ -88,4 +88,5 @@ def _gid(group: str) -> int:
         except KeyError:
             pass
     known = [entry.gr_name for entry in grp.getgrall()]
-    raise ValueError(f"cannot find a group named {quoted(group)}{suggestion(group, known)}", "")
+    hint = suggestion(group, known)
+    raise ValueError(f"cannot find a group with the name or id {quoted(group)}{hint}", "")

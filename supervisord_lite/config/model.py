@@ -14,7 +14,14 @@ from enum import StrEnum
 from functools import partial
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Discriminator, PlainValidator, Tag
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    PlainValidator,
+    Tag,
+)
 
 from supervisord_lite.config import values
 from supervisord_lite.config.errors import quoted, suggestion
@@ -23,6 +30,7 @@ from supervisord_lite.core.spec import ChannelType, Kind, OnFull, Target, When
 T = TypeVar("T")
 
 MAX_INSTANCES = 20_000
+MIN_ROTATION = 4096  # bytes
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _OURS = re.compile(r"SUPERVISORD_LITE_.*|(NOTIFY|WATCHDOG|LISTEN)_.*")  # set by the daemon
@@ -104,7 +112,13 @@ def _attempts(value: str) -> int:
 
 def _rotation_size(value: str) -> int:
     """Bytes; 0 stands for a file that is never rotated."""
-    return 0 if value == "none" else max(1, values.size(value))
+    if value == "none":
+        return 0
+    size = values.size(value)
+    if size < MIN_ROTATION:  # a file for every line: what `keep` leaves of them is next to nothing
+        hint = "try 4KiB or more" if size else "write none for no rotation"
+        raise ValueError(f"cannot rotate at {quoted(value)} ({hint})")
+    return size
 
 
 def _command(value: object) -> str | tuple[str, ...]:
@@ -121,13 +135,6 @@ def _cpus(value: object) -> tuple[int, ...]:
     if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
         return tuple(sorted({values.integer(item, 0, 4095) for item in value}))
     raise ValueError(f"cannot be {shape(value)} (try 0-3,5 or [0, 1])")
-
-
-def _exit_codes(value: object) -> tuple[int, ...]:
-    codes = [value] if isinstance(value, str) else value
-    if isinstance(codes, list) and all(isinstance(code, str) for code in codes):
-        return tuple(sorted({values.integer(code, 0, 255) for code in codes}))
-    raise ValueError(f"cannot be {shape(value)} (write a list of exit codes)")
 
 
 Text = Annotated[str, _scalar(text)]
@@ -189,13 +196,19 @@ class Restart(Section):
     jitter: Annotated[float, _decimal(0, 1)] | None = None
     limit: Limit | None = None
     stable_after: Duration | None = None
-    success_codes: Annotated[tuple[int, ...], PlainValidator(_exit_codes)] | None = None
+    success_codes: list[Annotated[int, _whole(0, 255)]] | None = None
 
 
 class Rung(Section):
     signal: Signal | None = None
     to: Annotated[Target, _choice(Target)] | None = None
     wait: Duration | None = None
+
+
+def _rungs(ladder: list[Rung]) -> list[Rung]:
+    if ladder:
+        return ladder
+    raise ValueError("cannot be empty (write a wait, a signal, or a list of rungs)")
 
 
 class Rotate(Section):
@@ -252,7 +265,7 @@ class Worker(Section):
     instances: Annotated[int, _whole(0, MAX_INSTANCES)] | None = None
     autostart: Boolean | None = None
     restart: Restart | None = None
-    stop: list[Rung] | None = None
+    stop: Annotated[list[Rung], AfterValidator(_rungs)] | None = None
     stdin: Input | None = None
     stdout: OutputOrWord | None = None
     stderr: OutputOrWord | None = None

@@ -33,6 +33,8 @@ def restart_of(section: Restart | None, kind: Kind, place: Place) -> RestartPoli
     if limit is not None:
         bounds = limit.given()
         given["limit"] = None if bounds.get("count") == 0 else RestartLimit(**bounds)
+    if "success_codes" in given:
+        given["success_codes"] = tuple(sorted(set(given["success_codes"])))
     delay = given.get("delay", _UNSAID.delay)
     if delay > given.get("max_delay", delay):
         place.within("max_delay").refuse("cannot be below delay")
@@ -45,8 +47,7 @@ def stop_of(rungs: list[Rung] | None) -> tuple[spec.Rung, ...]:
     if rungs is None:
         return _UNSAID_STOP
     found = tuple(_rung(rung) for rung in rungs)
-    last = found[-1] if found else None
-    if last is not None and (last.signal, last.to) == (_KILL.signal, _KILL.to):
+    if (found[-1].signal, found[-1].to) == (_KILL.signal, _KILL.to):
         return found
     return (*found, _KILL)
 

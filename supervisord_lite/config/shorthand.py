@@ -47,11 +47,22 @@ def _under(node: Node, *keys: str) -> Node:
     return Mapping(node.mark, dict.fromkeys(keys, node), dict.fromkeys(keys, node.mark))
 
 
-def _restart(node: Node, _path: Path, _problems: Problems) -> Node:
-    if isinstance(node, Mapping) and "limit" in node.entries:
-        limit = _under(node.entries["limit"], "count")
-        return Mapping(node.mark, {**node.entries, "limit": limit}, node.keys)
-    return _under(node, "when")
+def _listed(node: Node, _path: Path, _problems: Problems) -> Node:
+    """A text as the list of it alone; all else as it is."""
+    if not isinstance(node, Scalar) or node.null:
+        return node
+    return Sequence(node.mark, [node])
+
+
+def _restart(node: Node, path: Path, problems: Problems) -> Node:
+    if not isinstance(node, Mapping):
+        return _under(node, "when")
+    entries = dict(node.entries)
+    if "limit" in entries:
+        entries["limit"] = _under(entries["limit"], "count")
+    if "success_codes" in entries:
+        entries["success_codes"] = _listed(entries["success_codes"], path, problems)
+    return Mapping(node.mark, entries, node.keys)
 
 
 def _stop(node: Node, _path: Path, _problems: Problems) -> Node:
@@ -68,12 +79,6 @@ def _output(node: Node, _path: Path, _problems: Problems) -> Node:
         rotate = _under(node.entries["rotate"], "size")
         return Mapping(node.mark, {**node.entries, "rotate": rotate}, node.keys)
     return _under(node, "log")
-
-
-def _env_file(node: Node, _path: Path, _problems: Problems) -> Node:
-    if not isinstance(node, Scalar) or node.null:
-        return node
-    return Sequence(node.mark, [node])
 
 
 def _ulimits(node: Node, _path: Path, _problems: Problems) -> Node:
@@ -106,7 +111,7 @@ _FORMS: dict[str, _Form] = {
     "stop": _stop,
     "stdout": _output,
     "stderr": _output,
-    "env_file": _env_file,
+    "env_file": _listed,
     "environment": _environment,
     "ulimits": _ulimits,
 }

@@ -4,6 +4,7 @@ What the model refuses is cut out and the rest is validated again, so that the c
 see all that is right: one mistake never hides another.
 """
 
+import re
 from collections.abc import Sequence as List
 from typing import Any, get_args, get_origin
 
@@ -70,8 +71,58 @@ _MISSING: dict[Path, str] = {
 
 def _unknown(path: Path) -> str:
     word = str(path[-1])
-    known = known_keys(path[:-1])
-    return f"cannot find a key named {quoted(word)}{suggestion(word, known)}"
+    return f"cannot find a key named {quoted(word)}{_hint(word, known_keys(path[:-1]))}"
+
+
+def _hint(word: str, known: List[str]) -> str:
+    """What the section has instead: by the words of other supervisors, else by similar spelling."""
+    if word in _WITHOUT_COUNTERPART:
+        return f" ({_WITHOUT_COUNTERPART[word]})"
+    ours = _COUNTERPARTS.get(word, "")
+    if re.split("[.:]", ours)[0] in known:
+        return f" (did you mean {quoted(ours)}?)"
+    return suggestion(word, known)
+
+
+# What supervisord and Compose call it, and where it stands here.
+_COUNTERPARTS = {
+    "autorestart": "restart",
+    "cmd": "command",
+    "cwd": "working_dir",
+    "deploy": "instances",
+    "directory": "working_dir",
+    "entrypoint": "command",
+    "env": "environment",
+    "envs": "environment",
+    "exitcodes": "restart.success_codes",
+    "killasgroup": "stop",
+    "numprocs": "instances",
+    "program": "workers",
+    "programs": "workers",
+    "redirect_stderr": "stderr: joined",
+    "replicas": "instances",
+    "scale": "instances",
+    "services": "workers",
+    "startretries": "restart.limit",
+    "startsecs": "restart.stable_after",
+    "stderr_logfile": "stderr.log",
+    "stderr_logfile_backups": "stderr.rotate.keep",
+    "stderr_logfile_maxbytes": "stderr.rotate.size",
+    "stdout_logfile": "stdout.log",
+    "stdout_logfile_backups": "stdout.rotate.keep",
+    "stdout_logfile_maxbytes": "stdout.rotate.size",
+    "stop_grace_period": "stop",
+    "stop_signal": "stop",
+    "stopasgroup": "stop",
+    "stopsignal": "stop",
+    "stopwaitsecs": "stop",
+    "workdir": "working_dir",
+}
+_WITHOUT_COUNTERPART = {
+    "depends_on": "an order of starting is not built yet",
+    "priority": "an order of starting is not built yet",
+    "process_name": "instances are named NAME:0, NAME:1 and so on",
+}
 
 
 def known_keys(path: Path) -> List[str]:

@@ -161,6 +161,7 @@ class Connection(asyncio.Protocol):
 
     def _advance(self) -> None:
         while self.phase in {Phase.IDLE, Phase.HEAD, Phase.BODY}:
+            unread = 0 if self.phase is Phase.BODY else self._unread()
             try:
                 event = self._http.next_event()
             except h11.RemoteProtocolError as error:
@@ -168,7 +169,7 @@ class Connection(asyncio.Protocol):
                 return
             match event:
                 case h11.Request():
-                    self._take_head(event)
+                    self._take_head(event, unread - self._unread())
                 case h11.Data():
                     self._take_body(event)
                 case h11.EndOfMessage():
@@ -176,14 +177,20 @@ class Connection(asyncio.Protocol):
                 case h11.ConnectionClosed():
                     self._hang_up()
                 case _:  # NEED_DATA
-                    if self.phase is Phase.IDLE and self._http.trailing_data[0]:
+                    if self.phase is Phase.IDLE and self._unread():
                         self._enter(Phase.HEAD)
                     return
 
-    def _take_head(self, request: h11.Request) -> None:
+    def _unread(self) -> int:
+        """Bytes that have come and belong to no event yet. (h11 copies them to show them.)"""
+        return len(self._http.trailing_data[0])
+
+    def _take_head(self, request: h11.Request, size: int) -> None:
         announced = next((int(v) for k, v in request.headers if k == b"content-length"), 0)
         if not self._host.admits(self.peer):
             self._refuse(403, f"cannot let user {self.peer.uid} in")
+        elif size > self._limits.head:  # h11 measures only a head that comes in pieces
+            self._refuse(431, f"cannot take a head of more than {self._limits.head} bytes")
         elif request.http_version not in {b"1.0", b"1.1"}:
             self._refuse(505, "cannot speak this version of HTTP: it is 1.1")
         elif not request.target.startswith(b"/"):

@@ -24,11 +24,14 @@ class Children:
         self._known: dict[int, OnExit] = {}
         self._unclaimed: dict[int, tuple[int, int]] = {}
 
-    def claim(self, pid: int, on_exit: OnExit) -> None:
-        """From now on, or at once if it is dead already, this child's end goes to `on_exit`."""
-        if pid in self._unclaimed:
-            on_exit(self._unclaimed.pop(pid)[0])
-        else:
+    def claim(self, pid: int, job: int, on_exit: OnExit) -> None:
+        """From now on, or at once if it is dead already, the end of the child that this job of the
+        spawner's has made goes to `on_exit`.
+        """
+        status, latest = self._unclaimed.pop(pid, (0, 0))
+        if job <= latest:
+            on_exit(status)
+        else:  # if somebody of this pid has died, then before the job was ordered
             self._known[pid] = on_exit
 
     def reap(self) -> bool:

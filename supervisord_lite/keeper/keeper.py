@@ -163,7 +163,7 @@ class Keeper:
     def _manager_answered(self, answer: Answer) -> None:
         if answer.pid:
             self.seat.pid = answer.pid
-            self.children.claim(answer.pid, self._manager_ended)
+            self.children.claim(answer.pid, answer.number, self._manager_ended)
         else:
             self.seat.last_words = f"cannot start: {answer.stage}: {answer.message}"
             self._manager_ended(0)
@@ -261,7 +261,7 @@ class Keeper:
         run.phase, run.pid, run.started = Phase.ALIVE, answer.pid, answer.started
         self.journal.append({"pid": [run.instance, run.number, run.pid, run.started]})
         self._tell(run.facts()[0])
-        self.children.claim(answer.pid, partial(self._main_ended, run))
+        self.children.claim(answer.pid, answer.number, partial(self._main_ended, run))
 
     def _main_ended(self, run: Run, status: int | None) -> None:
         run.phase, run.status = Phase.ENDED, status

@@ -4,8 +4,8 @@ A spawner thread has a descriptor table of its own (CLONE_FILES unshared) that h
 little else. A job reaches it with exactly the child's descriptors, so nothing can leak into a
 child, and a spawn costs the same whether the keeper holds ten descriptors or nineteen thousand.
 
-Two threads take jobs in turn. One that is busy with a job for more than `_PATIENCE` seconds is
-replaced and left to itself; after `DEADLINE` seconds its job has failed, whatever becomes of it,
+Two threads take jobs in turn. Beside one that is busy with a job for more than `_PATIENCE` seconds
+another one goes on; after `DEADLINE` seconds its job has failed, whatever becomes of it,
 and a child that it still makes is killed.
 """
 
@@ -32,6 +32,8 @@ from supervisord_lite.linux.process_table import read_entry
 DEADLINE = 10.0
 _PATIENCE = 0.2
 _THREADS = 2
+_MOST_THREADS = 16  # that hang at one time; then the others wait, as long as a deadline
+_EVERY_DESCRIPTOR = 2**30
 _SOCKET_AT = 900  # where a thread keeps its socket, if the limit allows: above any child's need
 _LIFTED = 300  # where the descriptors of a job wait, likewise, until they get the child's numbers
 _OUTFIT = os.path.join(os.path.dirname(__file__), "outfit.py")
@@ -74,6 +76,7 @@ class Answer:
     stage: str = ""
     errno: int = 0
     message: str = ""
+    number: int = 0  # of the job, as in `Spawner.latest`
 
 
 @dataclass(slots=True)
@@ -83,8 +86,10 @@ class _Ticket:
     number: int
     prepare: Prepare
     done: Callable[[Answer], None]
-    begun: float = 0.0
-    expired: bool = False
+    impatient_at: float = 0.0
+    fails_at: float = 0.0
+    replaced: bool = False  # its thread hangs, another one does the work
+    expired: bool = False  # it hung for so long that it counts as failed
 
 
 class Spawner:
@@ -105,7 +110,7 @@ class Spawner:
         self._answers, self._answering = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._answers.setblocking(False)
         self._idle = [self._fresh_thread() for _ in range(_THREADS)]
-        self._replaced: set[_Thread] = set()
+        self._spare: list[_Thread] = []
 
     def fileno(self) -> int:
         return self._answers.fileno()
@@ -123,16 +128,18 @@ class Spawner:
 
     @property
     def settled(self) -> int:
-        """All jobs up to this number are answered: every child that they made is known."""
-        unanswered = [ticket.number for ticket in self._given.values()]
+        """All jobs up to this number are answered: every child that they made is known, except
+        for late ones, of which nobody expects to hear.
+        """
+        unanswered = [ticket.number for ticket in self._given.values() if not ticket.expired]
         unanswered += [self._waiting[0].number] if self._waiting else []  # in order of numbers
         return min(unanswered, default=self._latest + 1) - 1
 
     def deadline(self) -> float | None:
         """When `expire` must be called next (CLOCK_MONOTONIC)."""
         times = [
-            ticket.begun + (DEADLINE if thread in self._replaced else _PATIENCE)
-            for thread, ticket in self._given.items()
+            ticket.fails_at if ticket.replaced else min(ticket.impatient_at, ticket.fails_at)
+            for ticket in self._given.values()
             if not ticket.expired
         ]
         return min(times, default=None)
@@ -146,25 +153,36 @@ class Spawner:
                 break
             thread = next(t for t, ticket in self._given.items() if ticket.number == number)
             ticket = self._given.pop(thread)
-            if thread in self._replaced:
-                self._replaced.discard(thread)
-                thread.close()
-            else:
-                self._idle.append(thread)
-            _deliver(ticket, Answer(*fields))
+            # A thread that has made children never ends: a worker may have asked to die with its
+            # parent (PR_SET_PDEATHSIG), and for the kernel that is the thread.
+            (self._spare if ticket.replaced else self._idle).append(thread)
+            _deliver(ticket, Answer(*fields, number))
         self._hand_out()
 
     def expire(self, now: float) -> None:
         """Replace the threads that hang, and fail the jobs that have hung too long."""
-        for thread, ticket in list(self._given.items()):
-            if thread not in self._replaced and now >= ticket.begun + _PATIENCE:
-                self._replaced.add(thread)
-                self._idle.append(self._fresh_thread())
-            if not ticket.expired and now >= ticket.begun + DEADLINE:
+        for ticket in list(self._given.values()):
+            if not ticket.replaced and now >= ticket.impatient_at:
+                ticket.impatient_at = now + _PATIENCE
+                self._replace(ticket)
+            if not ticket.expired and now >= ticket.fails_at:
                 ticket.expired = True
                 text = f"no answer within {DEADLINE:.0f} s"
                 ticket.done(Answer(stage="deadline", errno=errno.ETIMEDOUT, message=text))
         self._hand_out()
+
+    def _replace(self, ticket: _Ticket) -> None:
+        """Have another thread beside the one that is busy with this, if there can be one."""
+        if self._spare:
+            self._idle.append(self._spare.pop())
+        elif len(self._given) < _MOST_THREADS:
+            try:
+                self._idle.append(self._fresh_thread())
+            except (OSError, RuntimeError):  # no descriptors or no threads now: tried again soon
+                return
+        else:
+            return
+        ticket.replaced = True
 
     def _hand_out(self) -> None:
         while self._waiting and self._idle:
@@ -177,7 +195,8 @@ class Spawner:
                 )
                 continue
             thread = self._idle.pop()
-            ticket.begun = time.monotonic()
+            now = time.monotonic()
+            ticket.impatient_at, ticket.fails_at = now + _PATIENCE, now + DEADLINE
             self._given[thread] = ticket
             thread.give(ticket.number, job, descriptors)
 
@@ -205,17 +224,19 @@ class _Thread:
         self._job: Job | None = None
         ready = threading.Event()
         arguments = (theirs.fileno(), answering.fileno(), ready)
-        threading.Thread(target=self._run, args=arguments, name="spawner", daemon=True).start()
-        # The thread copies our table and closes what it does not need; only then may we go on.
-        ready.wait()
-        theirs.close()
+        thread = threading.Thread(target=self._run, args=arguments, name="spawner", daemon=True)
+        try:
+            thread.start()
+            # It copies our table and closes what it does not need; only then may we go on.
+            ready.wait()
+        finally:
+            theirs.close()
+            if not ready.is_set():
+                self._ours.close()
 
     def give(self, number: int, job: Job, descriptors: Sequence[int]) -> None:
         self._job = job
         send_with(self._ours, number.to_bytes(8, "little"), descriptors)
-
-    def close(self) -> None:
-        self._ours.close()
 
     def _run(self, jobs: int, answers: int, ready: threading.Event) -> None:
         unshare_descriptors()
@@ -224,7 +245,7 @@ class _Thread:
         os.dup2(answers, low + 1, inheritable=False)
         kept = sorted({self._keep_open, low, low + 1})
         # What the main thread has made above the soft limit is in this table, too.
-        for below, above in zip([-1, *kept], [*kept, self._limit.hard], strict=True):
+        for below, above in zip([-1, *kept], [*kept, _EVERY_DESCRIPTOR], strict=True):
             os.closerange(below + 1, above)
         for number in range(3):
             os.dup2(os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC), number)
@@ -234,15 +255,10 @@ class _Thread:
         answering = socket.socket(fileno=low + 1)
         while True:
             label, descriptors = receive_with(source, 8)
-            if not label:
-                break
             assert self._job is not None
             answer = self._make(self._job, _lift(descriptors, self._lifted))
             fields = (answer.pid, answer.started, answer.stage, answer.errno, answer.message)
             answering.send(marshal.dumps((int.from_bytes(label, "little"), fields)))
-        # The rest of its table goes with the thread: until then, a signal may come to this one.
-        source.close()
-        answering.close()
 
     def _make(self, job: Job, received: list[int]) -> Answer:
         try:

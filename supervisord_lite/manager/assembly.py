@@ -339,7 +339,8 @@ class Manager:
 
     def broken(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """A callback has failed, perhaps in the middle of a step: the next manager goes on. What
-        a client's connection did wrong is that connection's end only."""
+        a client's connection did wrong is that connection's end only.
+        """
         if "handle" not in context or self.done.done():
             loop.default_exception_handler(context)
         else:

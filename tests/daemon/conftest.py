@@ -217,7 +217,7 @@ class Daemon:
         self.reap()
 
     def kill_both(self) -> None:
-        """SIGKILL the daemon as a whole: the keeper must not see its manager die, nor be succeeded."""
+        """SIGKILL the daemon as a whole: neither part may have the time to replace the other."""
         keeper, manager = self.keeper, self.manager
         os.kill(keeper, signal.SIGSTOP)
         os.kill(manager, signal.SIGKILL)

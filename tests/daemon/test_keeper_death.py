@@ -1,16 +1,20 @@
-"""The keeper is killed, or the whole daemon is; the workers live, and whoever comes next adopts them."""
+"""The keeper is killed, or the whole daemon; the workers live, and whoever comes next adopts them."""
 
 import json
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from supervisord_lite.linux.process_table import read_entry
 from tests.cli.conftest import DEADLINE, command, environment, until
-from tests.daemon.conftest import LINES, SLEEP, Daemon, alive
+from tests.daemon.conftest import LINES, SLEEP, Daemon, alive, arguments_of
+
+Line = dict[str, Any]
 
 COUNT = 2000
 
@@ -149,8 +153,7 @@ def test_intent_without_a_pid_is_searched_for(daemon: Daemon) -> None:
     assert daemon.pid("web") == pid
 
 
-def _edit_journal(daemon: Daemon, edit: "object") -> None:
-    assert callable(edit)
+def _edit_journal(daemon: Daemon, edit: Callable[[Line], Line | None]) -> None:
     journal = daemon.place / "journal"
     lines = [edit(json.loads(line)) for line in journal.read_text().splitlines() if line]
     journal.write_text("".join(json.dumps(line) + "\n" for line in lines if line is not None))
@@ -227,6 +230,4 @@ def test_tree_of_a_worker_that_ended_unseen(daemon: Daemon) -> None:
 
 
 def _sleepers(daemon: Daemon) -> list[int]:
-    from tests.daemon.conftest import arguments_of
-
     return [pid for pid in daemon.ours() if arguments_of(pid) == ["sleep", "100003"]]

@@ -114,7 +114,7 @@ def test_start_wins_over_a_stop_in_flight(daemon: Daemon) -> None:
 
 
 def test_racing_commands_leave_one_process_at_most(daemon: Daemon) -> None:
-    """Whatever twelve clients order at once, at most one process lives, and the last word counts."""
+    """Whatever twelve clients order at once, one process lives at most; the last word counts."""
     append = f"echo $$ >> starts; exec {SLEEP}"
     where = {"working_dir": str(daemon.directory)}
     daemon.run({"web": {"command": append, "shell": True, **where}})

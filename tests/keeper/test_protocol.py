@@ -72,7 +72,7 @@ def test_order_is_kept_while_the_socket_is_full(links: Links) -> None:
     for number in range(count + 1, count + 50):
         assert not sender.send({"number": number})
     assert sender.pending
-    received = []
+    received: list[int] = []
     while len(received) < count + 50:
         received += [packet["number"] for packet, _ in receiver.receive()]
         sender.flush()

@@ -196,7 +196,7 @@ def test_hung_spawn_blocks_no_other(stage: Stage, leased: Leased) -> None:
 
 @pytest.mark.soak
 def test_hung_spawn_fails_at_its_deadline(stage: Stage, leased: Leased) -> None:
-    """After ten seconds a hung spawn has failed, and the child that it makes after all is killed."""
+    """After ten seconds a hung spawn has failed; the child that it makes after all is killed."""
     manager = stage.open()
     manager.order(spawn(NAME, 1, str(leased.path)))
     begun = time.monotonic()
