@@ -6,6 +6,7 @@ error joined, and with what they say themselves written to a file. What is equal
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Self
 
 from benchmarks.processes import MARK, Crew, end_all, marked
+from supervisord_lite.daemon import keeper_directory
 
 _BIN = Path(sys.executable).parent
 MIB = 1024 * 1024
@@ -169,7 +171,16 @@ class SupervisordLite(Peer):
                 f"    instances: {worker.instances}\n"
                 f"    stdout: {{rotate: {rotation}}}\n"
             )
-        (self.directory / "benchmark.yaml").write_text(text)
+        self._file.write_text(text)
+
+    @property
+    def _file(self) -> Path:
+        return self.directory / "benchmark.yaml"
+
+    def __exit__(self, *reason: object) -> None:
+        super().__exit__(*reason)
+        # A daemon that was killed leaves its journal to the next one, which will not come.
+        shutil.rmtree(keeper_directory([str(self._file)]), ignore_errors=True)
 
     def _arguments(self) -> list[str]:
         return ["run", "-c", "benchmark.yaml"]

@@ -4,9 +4,12 @@ Both processes are entered here by `python -m supervisord_lite.daemon keeper|man
 each imports only what it needs: the keeper the standard library, the manager no YAML.
 """
 
+import errno
+import fcntl
 import json
 import os
 import socket
+import stat
 import sys
 import threading
 import traceback
@@ -47,10 +50,24 @@ def keeper_directory(files: list[str]) -> str:
 
 
 def _make_private(directory: str) -> None:
-    """Make a directory that nobody else can write to. Raises OSError if somebody else made it."""
-    os.makedirs(directory, mode=0o700, exist_ok=True)
-    if os.stat(directory).st_uid != os.geteuid():
-        raise PermissionError(1, "it belongs to another user", directory)
+    """Make a directory that is ours alone. Raises OSError if it is a link, somebody else's, or open
+    to others: what is in it decides what is run.
+    """
+    with suppress(FileExistsError):
+        os.mkdir(directory, 0o700)
+    found = os.lstat(directory)
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+        raise PermissionError(errno.EPERM, "it is a link or belongs to another user", directory)
+    if found.st_mode & 0o022:
+        raise PermissionError(errno.EPERM, "others may write to it", directory)
+
+
+def _append_only(descriptor: int) -> None:
+    """Several of us write to a file that is our stdout; none may overwrite another's lines."""
+    with suppress(OSError):
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
+            fcntl.fcntl(descriptor, fcntl.F_SETFL, flags | os.O_APPEND)
 
 
 def keeper_main(arguments: dict[str, Any]) -> int:
@@ -64,6 +81,7 @@ def keeper_main(arguments: dict[str, Any]) -> int:
     lock = os.path.join(directory, "lock")
     try:
         _make_private(runtime_root())
+        _make_private(os.path.dirname(directory))
         _make_private(directory)
         acquire(lock)
     except AlreadyRunning as running:
@@ -71,6 +89,8 @@ def keeper_main(arguments: dict[str, Any]) -> int:
     except OSError as error:
         return _refuse(f"cannot use {error.filename}: {error.strerror}")
     name_process("sl-keeper")
+    _append_only(1)
+    _append_only(2)
     systemd = "NOTIFY_SOCKET" in os.environ
     # Who types `run` wants the file as it is now. A daemon that was killed goes on with what was
     # applied: systemd's restart after a death, and the manager that takes the keeper's place.

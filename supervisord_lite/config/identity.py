@@ -69,7 +69,9 @@ def _account(user: str | None, own: int) -> pwd.struct_passwd:
         except KeyError:
             pass
     known = [account.pw_name for account in pwd.getpwall()]
-    raise ValueError(f"cannot find a user with the name or id {quoted(user)}{suggestion(user, known)}")
+    raise ValueError(
+        f"cannot find a user with the name or id {quoted(user)}{suggestion(user, known)}"
+    )
 
 
 def _is_id(text: str) -> bool:

@@ -119,10 +119,13 @@ Command = (
 
 
 def packets(commands: Iterable[Command]) -> list[list[Command]]:
-    """Group a step's commands: each order to remember opens a packet that lasts until the next."""
+    """Group a step's commands: each order to remember opens a packet that lasts until the next.
+    What a recovery says again without remembering anything are packets of one order each.
+    """
     grouped: list[list[Command]] = []
     for command in commands:
-        if isinstance(command, Remember | RememberFleet) or not grouped:
+        opens = isinstance(command, Remember | RememberFleet)
+        if opens or not grouped or not isinstance(grouped[-1][0], Remember | RememberFleet):
             grouped.append([])
         grouped[-1].append(command)
     return grouped

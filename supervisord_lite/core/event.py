@@ -86,9 +86,12 @@ class SignalRequested:
 
 @dataclass(frozen=True, slots=True)
 class Configured:
-    """A configuration is to be applied as a difference to the present one; lifts a hold."""
+    """A configuration is to be applied as a difference to the present one. Where somebody asked
+    for that, it lifts a hold; what a daemon does by itself at its start does not.
+    """
 
     configuration: Configuration
+    lift_hold: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,7 +137,7 @@ class Fleet:
                 self._advance_each(event.instances, event, now, out)
             case Configured():
                 if not self.shutting_down:
-                    self._configure(event.configuration, now, out)
+                    self._configure(event, now, out)
             case ShutdownRequested():
                 self._shut_down(now, out)
             case Hastened():
@@ -231,15 +231,16 @@ class Fleet:
 
     # ------------------------------------------------------------- configuration
 
-    def _configure(self, configuration: Configuration, now: float, out: list[Command]) -> None:
-        self.held = False
+    def _configure(self, event: Configured, now: float, out: list[Command]) -> None:
+        configuration = event.configuration
+        self.held = self.held and not event.lift_hold
         if configuration != self.configuration:
             self.configuration = configuration
             out.append(RememberFleet(configuration))
             self._reconcile(configuration, now, out)
             self._sort(configuration)
-        for name in list(self._instances):
-            self._advance(name, HoldLifted(), now, out)
+        if not self.held:
+            self._advance_each(list(self._instances), HoldLifted(), now, out)
 
     def _reconcile(self, configuration: Configuration, now: float, out: list[Command]) -> None:
         """Make the instances those of the configuration; equal ones are left alone."""

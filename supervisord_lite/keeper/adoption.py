@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from supervisord_lite.keeper.held import Held
 from supervisord_lite.keeper.journal import Journal
 from supervisord_lite.keeper.runs import Phase, Run
+from supervisord_lite.keeper.spawner import Answer
 from supervisord_lite.keeper.trees import MARK
 from supervisord_lite.linux.pidfd import open_pidfd
 from supervisord_lite.linux.process_table import environment_value, read_entry
@@ -22,6 +23,8 @@ def adopt(journal: Journal, held: Held) -> Iterator[Run]:
     Their pipes are found again on the way and held.
     """
     contents = journal.contents
+    for helper in [key for key in contents.runs if key[0].startswith("@")]:
+        journal.append({"over": list(helper)})  # its output went with the keeper that held it
     if not contents.runs:
         return
     marked = _marked(contents.daemon) if None in contents.runs.values() else {}
@@ -35,14 +38,21 @@ def adopt(journal: Journal, held: Held) -> Iterator[Run]:
 
 def _adopt_one(instance: str, number: int, known: tuple[int, int] | None) -> Run:
     run = Run(instance, number, adopted=True)
-    run.pid, run.started = known or (0, 0)
-    entry = read_entry(run.pid) if known else None
-    if entry is not None and entry.started == run.started and entry.state not in "ZX":
-        run.pidfd = open_pidfd(run.pid)
-    if run.pidfd is not None:
+    if known is None:
+        run.phase = Phase.FAILED
+        text = "its start was interrupted, and no process of it was found"
+        run.failure = Answer(stage="adoption", message=text)
+        return run
+    run.pid, run.started = known
+    run.pidfd = open_pidfd(run.pid)  # first: a pid that is looked at afterwards cannot change hands
+    entry = read_entry(run.pid)
+    if run.pidfd is None or entry is None or entry.started != run.started or entry.state in "ZX":
+        run.phase = Phase.ENDED  # while nobody looked: how, is not known
+        if run.pidfd is not None:
+            os.close(run.pidfd)
+            run.pidfd = None
+    else:
         run.phase = Phase.ALIVE
-    else:  # it ended while nobody looked: how, is not known
-        run.phase = Phase.ENDED
     return run
 
 

@@ -79,21 +79,20 @@ class Held:
     def recover_from(self, pids: Iterable[int]) -> None:
         """Find the pipes that the journal names, and we do not hold, in these processes."""
         missing = {
-            f"pipe:[{inode}]": (name, access)
+            inode: (name, access)
             for name, (inode, access) in self._journal.contents.pipes.items()
             if name not in self._by_name
         }
         for pid in pids:
             for path in _descriptors_of(pid):
-                wanted = missing.pop(_target(path), None)
-                if wanted is None:
+                inode = _pipe_at(path)
+                if inode not in missing:
                     continue
-                name, access = wanted
-                try:
-                    descriptor = os.open(path, access | os.O_CLOEXEC | os.O_NONBLOCK)
-                except OSError:
-                    continue  # gone meanwhile, or not ours to open: adopted without output
-                self.hold(name, descriptor)
+                name, access = missing[inode]
+                descriptor = _open_pipe(path, inode, access)
+                if descriptor is not None:
+                    del missing[inode]
+                    self.hold(name, descriptor)
             if not missing:
                 return
 
@@ -112,8 +111,29 @@ def _descriptors_of(pid: int) -> list[str]:
         return []
 
 
-def _target(path: str) -> str:
+def _pipe_at(path: str) -> int:
+    """The inode of the pipe that a link in /proc/PID/fd leads to; 0 if it leads elsewhere."""
     try:
-        return os.readlink(path)
+        kind, _, rest = os.readlink(path).partition(":[")
     except OSError:
-        return ""
+        return 0
+    return int(rest.rstrip("]")) if kind == "pipe" else 0
+
+
+def _open_pipe(path: str, inode: int, access: int) -> int | None:
+    """Open the pipe behind a link that belongs to a process of somebody else, who may put another
+    file there at any time: what was found is looked at before it is opened with our rights.
+    """
+    try:
+        anchor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return None  # gone meanwhile, or not ours to look at: adopted without output
+    try:
+        found = os.fstat(anchor)
+        if not stat.S_ISFIFO(found.st_mode) or found.st_ino != inode:
+            return None
+        return os.open(f"/proc/self/fd/{anchor}", access | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return None
+    finally:
+        os.close(anchor)

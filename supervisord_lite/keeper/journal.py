@@ -15,11 +15,17 @@ ignored. What cannot be written (a full or read-only file system) costs adoption
 
 import json
 import os
+import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from supervisord_lite.keeper.complaint import complain
+
 _REWRITE_AT = 4 * 1024 * 1024
+_RETRY = 5.0  # seconds between attempts while the file cannot be written
+_APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
 
 
 def boot_id() -> str:
@@ -86,12 +92,15 @@ class Journal:
         self.trouble: str | None = None
         self._stream: int | None = None
         self._written = 0
+        self._retry_at = 0.0
         self._rewrite()
 
     def append(self, line: dict[str, Any]) -> None:
         self.contents.apply(line)
-        text = json.dumps(line, separators=(",", ":")).encode() + b"\n"
-        self._write(text)
+        if self.trouble is None:
+            self._write(json.dumps(line, separators=(",", ":")).encode() + b"\n")
+        elif time.monotonic() >= self._retry_at:
+            self._rewrite()  # lines are missing by now, so all of it
         if self._written > _REWRITE_AT:
             self._rewrite()
 
@@ -106,41 +115,44 @@ class Journal:
             self.trouble = f"cannot remove {self._path}: {error.strerror}"
 
     def _write(self, text: bytes) -> None:
-        if self._stream is None:
-            return
-        if self.trouble:  # the last line may have been cut off: start a fresh one
-            text = b"\n" + text
+        assert self._stream is not None, "there is a file where there is no trouble"
         try:
             _write_whole(self._stream, text)
         except OSError as error:
-            self.trouble = f"cannot write {self._path}: {error.strerror}"
+            self._fail(error)
             return
-        self.trouble = None
         self._written += len(text)
 
     def _rewrite(self) -> None:
         """Put a file in place that says the same in as few lines as possible."""
+        self._written = 0  # if it fails, it is tried again once as much has been written anew
         draft = f"{self._path}.new"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
         try:
             lines = [json.dumps(line, separators=(",", ":")) for line in self.contents.lines()]
-            text = "\n".join([*lines, ""]).encode()
-            stream = os.open(draft, flags, 0o600)
-            _write_whole(stream, text)
+            stream = os.open(draft, os.O_TRUNC | _APPEND, 0o600)
+        except OSError as error:
+            self._fail(error)
+            return
+        try:
+            _write_whole(stream, "\n".join([*lines, ""]).encode())
             os.rename(draft, self._path)
         except OSError as error:
-            self.trouble = f"cannot write {self._path}: {error.strerror}"
+            self._fail(error)
+            os.close(stream)
+            with suppress(OSError):
+                os.unlink(draft)
             return
         if self._stream is not None:
             os.close(self._stream)
         self._stream = stream
-        self._written = 0
+        self.trouble = None
 
-
-def _write_whole(stream: int, text: bytes) -> None:
-    """Write all of it, or raise: on a full disk the kernel takes a part and says so once."""
-    while text:
-        text = text[os.write(stream, text) :]
+    def _fail(self, error: OSError) -> None:
+        """Say once what is wrong; the daemon works on, but its workers might not be found again."""
+        if self.trouble is None:
+            complain(f"cannot write {self._path}: {error.strerror}: workers could not be adopted")
+        self.trouble = error.strerror
+        self._retry_at = time.monotonic() + _RETRY
 
 
 def _read(path: str) -> Contents:
@@ -151,14 +163,25 @@ def _read(path: str) -> Contents:
             lines = stream.read().split(b"\n")
     except OSError:
         return contents
-    for number, text in enumerate(lines):
-        try:
-            line = json.loads(text)
-        except ValueError:
-            continue
-        if number == 0:
-            if line.get("boot") != boot_id():
-                return Contents()
-            contents.daemon = line["daemon"]
-        contents.apply(line)
+    heading = _parse(lines[0])
+    if heading.get("boot") != boot_id():
+        return contents
+    contents.daemon = heading["daemon"]
+    for text in lines[1:]:
+        contents.apply(_parse(text))
     return contents
+
+
+def _write_whole(stream: int, text: bytes) -> None:
+    """Write all of it. Raises OSError, then a part of it may be there."""
+    while text:
+        text = text[os.write(stream, text) :]
+
+
+def _parse(text: bytes) -> dict[str, Any]:
+    """A line, or nothing where it was cut off."""
+    try:
+        line = json.loads(text)
+    except ValueError:
+        return {}
+    return line if isinstance(line, dict) else {}

@@ -11,7 +11,6 @@ One thread with one epoll; only spawning happens elsewhere (`spawner`). Nothing 
 import contextlib
 import os
 import select
-import sys
 import time
 import traceback
 from collections.abc import Sequence
@@ -21,13 +20,14 @@ from typing import Any
 
 from supervisord_lite.keeper.adoption import adopt
 from supervisord_lite.keeper.children import Children
+from supervisord_lite.keeper.complaint import complain
 from supervisord_lite.keeper.held import Held
 from supervisord_lite.keeper.journal import Journal
 from supervisord_lite.keeper.orders import HANDLERS, inherited_environment
 from supervisord_lite.keeper.protocol import BrokenLink, Packet
 from supervisord_lite.keeper.runs import Phase, Run, Runs
 from supervisord_lite.keeper.seat import Seat
-from supervisord_lite.keeper.signals import SIGCHLD, SignalSocket
+from supervisord_lite.keeper.signals import SignalPipe
 from supervisord_lite.keeper.spawner import Answer, Spawner
 from supervisord_lite.keeper.sweeper import Sweeper
 from supervisord_lite.keeper.trees import Trees, group_is_empty
@@ -64,7 +64,7 @@ class Keeper:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         become_subreaper()
-        self.signals = SignalSocket()
+        self.signals = SignalPipe()
         self.limit = DescriptorLimit()
         self.environment = inherited_environment()
         self.null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
@@ -73,7 +73,7 @@ class Keeper:
         stored = stored_descriptors(os.environ)
         self.held = Held(self.journal, self.notifier, self.limit, stored)
         self.runs = Runs(self.journal.contents.highest)
-        self.spawner = Spawner(self.limit, self.signals.written_to.fileno())
+        self.spawner = Spawner(self.limit, self.signals.written_to)
         self.children = Children(self.spawner, self.limit)
         self.trees = Trees(self.journal.contents.daemon, self.runs, self.limit)
         self.epoll = select.epoll()
@@ -91,17 +91,18 @@ class Keeper:
 
     def run(self) -> int:
         """Serve until a manager orders the end."""
+        known, first = self.journal.contents, self.settings.first
+        interrupted = any(first and instance == first[0] for instance, _ in known.runs)
         with self.limit.allocation(self.limit.hard):
             for run in adopt(self.journal, self.held):
                 self._take_over(run)
-        known = self.journal.contents
-        if self.settings.first and (self.settings.insist or known.left or not known.records):
-            self._spawn_first(*self.settings.first)
+        if first and (self.settings.insist or known.left or interrupted or not known.records):
+            self._spawn_first(*first)
         while self._code is None:
             try:
                 self._turn()
             except Exception:  # noqa: BLE001 - workers live by this loop: it outlives its own bugs
-                sys.stderr.write(f"keeper: {traceback.format_exc()}")
+                complain(traceback.format_exc())
                 time.sleep(_AFTER_A_BUG)
         return self._code
 
@@ -139,13 +140,10 @@ class Keeper:
             self.sweeper.noticed(descriptor, time.monotonic())
 
     def _on_signals(self) -> None:
-        received = self.signals.receive()
-        if SIGCHLD in received:
-            self.children.reap()
-        for number in received:
-            if number != SIGCHLD:
-                packet = {"tell": "signalled", "signal": number}
-                self._undelivered[self.seat.tell(packet) or -len(self._undelivered)] = packet
+        for number in self.signals.receive():
+            packet = {"tell": "signalled", "signal": number}
+            self._undelivered[self.seat.tell(packet) or -len(self._undelivered)] = packet
+        self.children.reap()
         self._watch_link()
 
     # ---------------------------------------------------------------- the manager
@@ -154,7 +152,8 @@ class Keeper:
         streams = (self.null, 1, 2)
         with self.limit.allocation():
             self.seat.start(self.environment, streams, self._manager_answered)
-        assert self.seat.link is not None
+        if self.seat.link is None:  # it could not be started, and will be tried again
+            return
         self.epoll.register(self.seat.link.fileno(), select.EPOLLIN)
         self._link_watched, self._link_waits = True, False
         with self.limit.allocation(self.limit.hard):
@@ -210,6 +209,7 @@ class Keeper:
         if link is None:
             return False
         received: list[tuple[Packet, list[int]]] = []
+        broken = False
         try:
             with self.limit.allocation():
                 received.extend(link.receive())
@@ -217,16 +217,17 @@ class Keeper:
             self._unwatch_link()
             # Without its link it is of no use, if it should live: its seat is needed.
             self.seat.dismiss()
+            broken = True
         for packet, descriptors in received:
             self._obey(packet, descriptors)
-        return bool(received)
+        return bool(received) and not broken
 
     def _obey(self, packet: Packet, descriptors: list[int]) -> None:
         for order in packet.get("orders", ()):
             try:
                 HANDLERS[order["do"]](self, order, descriptors)
             except Exception:  # noqa: BLE001 - an order that makes no sense is not our death
-                sys.stderr.write(f"keeper: cannot obey {order}:\n{traceback.format_exc()}")
+                complain(f"cannot obey an order of the manager: {traceback.format_exc()}")
         close_all(descriptors)
         if (number := packet.get("ack")) is not None:
             self.seat.acknowledge(number)
@@ -288,7 +289,7 @@ class Keeper:
         if run.pidfd is not None:
             self._adopted[run.pidfd] = run
             self.epoll.register(run.pidfd, select.EPOLLIN)
-        else:  # its main process is gone; what it left behind may live
+        elif run.phase is Phase.ENDED:  # what its main process has left behind may live
             self.sweeper.look_at(run, time.monotonic())
 
     def _on_adopted_end(self, descriptor: int) -> None:
@@ -297,6 +298,7 @@ class Keeper:
         # A zombie tells its status in /proc; once its parent has reaped it, the pidfd does.
         status = zombie_status(run.pid, run.started)
         self._main_ended(run, pidfd.exit_status(descriptor) if status is None else status)
+        os.close(descriptor)
 
     def _spawn_first(self, name: str, argv: Sequence[str]) -> None:
         with self.limit.allocation():
@@ -324,4 +326,3 @@ class Keeper:
             self.journal.remove()
             self.held.forget_stored()
         self._code = code
-        sys.stdout.flush()

@@ -35,6 +35,7 @@ From the keeper, a packet is one of
 Facts about a run are levels: each new manager is told them again until the run is buried.
 """
 
+import errno
 import json
 import os
 import signal
@@ -50,6 +51,9 @@ OLDEST = 1  # the oldest version whose packets we understand
 
 LEAVE = signal.SIGRTMIN + 1  # the signal that asks the daemon to go and the workers to stay
 
+# ETOOMANYREFS: too many descriptors of this user are on their way (unix(7)).
+_NOT_NOW = (errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM, errno.ETOOMANYREFS)
+_GONE = (errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN)
 _INLINE = 64 * 1024
 _BUFFER = 4 * 1024 * 1024
 
@@ -115,10 +119,12 @@ class Link:
     def _try(self, payload: bytes, descriptors: list[int]) -> bool:
         try:
             send_with(self.socket, payload or b"\0", descriptors)
-        except BlockingIOError:
-            return False
         except OSError as error:
-            raise BrokenLink(f"cannot send: {error.strerror}") from error
+            if error.errno in _NOT_NOW:
+                return False
+            if error.errno in _GONE:
+                raise BrokenLink(f"cannot send: {error.strerror}") from error
+            raise  # a packet that the kernel refuses is a mistake of ours
         return True
 
     def receive(self, most: int = 64) -> Iterator[tuple[Packet, list[int]]]:

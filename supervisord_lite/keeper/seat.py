@@ -15,7 +15,7 @@ from typing import Any
 
 from supervisord_lite.keeper import protocol
 from supervisord_lite.keeper.protocol import BrokenLink, Link, Packet
-from supervisord_lite.keeper.spawner import Answer, Job, Spawner
+from supervisord_lite.keeper.spawner import DEADLINE, Answer, Job, Spawner
 
 WATCHDOG = 10.0  # seconds that a packet may stay unacknowledged
 _DEATHS = 3
@@ -64,7 +64,8 @@ class Seat:
         on_answer: Callable[[Answer], None],
     ) -> None:
         """Put a manager into the seat; `on_answer` hears whether it came to be."""
-        self._start_at = None
+        # Should nothing come of the following: try again.
+        self._start_at = time.monotonic() + DEADLINE + _PAUSE
         ours, theirs = protocol.pair()
         self.link = Link(ours)
         self._sent = 0
@@ -73,6 +74,7 @@ class Seat:
 
         def answered(answer: Answer) -> None:
             theirs.close()
+            self._start_at = None
             on_answer(answer)
 
         self._spawner.submit(lambda: (job, (*streams, theirs.fileno())), answered)

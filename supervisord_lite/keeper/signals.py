@@ -1,16 +1,17 @@
-"""The daemon's signals as bytes on a socket: handlers do nothing, so nothing can go wrong in them.
+"""The daemon's signals: a pipe that wakes the main loop, and handlers that only take notes.
 
-Python's C-level handler writes the signal's number to a socket (signal.set_wakeup_fd), whichever
-thread it runs in; the main loop reads it. Source: the signal module's documentation, signal(7).
+Python's C-level handler writes to the pipe (signal.set_wakeup_fd), whichever thread it runs in; the
+handlers proper run in the main thread, between two bytecodes. Source: the signal module's
+documentation, signal(7).
 """
 
+import contextlib
 import fcntl
+import os
 import signal
-import socket
 
 from supervisord_lite.keeper.protocol import LEAVE
 
-SIGCHLD = signal.SIGCHLD
 WATCHED = (
     signal.SIGTERM,
     signal.SIGINT,
@@ -21,39 +22,47 @@ WATCHED = (
 )
 # The number must mean this socket in the spawner's threads, too, where the low ones are a child's.
 _OUT_OF_THE_WAY = 32
+# Ctrl-Z in a terminal would take away half of the daemon.
+_NOT_STOPPED_BY = (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
+_ABOVE_CHILDRENS = 32
 _PYTHONS_OWN = (signal.SIGPIPE, signal.SIGXFSZ)  # ignored by Python, reset by it in children
 
 
-def _nothing(number: int, frame: object) -> None:
-    """Exists so that the signal is neither fatal nor ignored."""
+class SignalPipe:
+    """Readable when a watched signal or SIGCHLD has come (`fileno`, `receive`).
 
-
-class SignalSocket:
-    """Readable when a watched signal or SIGCHLD has come (`fileno`, `receive`)."""
+    The pipe only wakes: that it is full means that it is readable. Which signals came is noted by
+    the handlers, so none is lost among however many dying children.
+    """
 
     def __init__(self) -> None:
-        self._ours, theirs = socket.socketpair()
-        self.written_to = socket.socket(
-            fileno=fcntl.fcntl(theirs.fileno(), fcntl.F_DUPFD_CLOEXEC, _OUT_OF_THE_WAY)
-        )
-        theirs.close()
-        self._ours.setblocking(False)
-        self.written_to.setblocking(False)
+        self._noted: list[int] = []
+        self._ours, written_to = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        # Spawner threads have it under the same number, and children's descriptors begin at 3.
+        self.written_to = fcntl.fcntl(written_to, fcntl.F_DUPFD_CLOEXEC, _ABOVE_CHILDRENS)
+        os.close(written_to)
         # What was ignored when we were started (nohup) must not be so in the workers.
         for ignored in signal.valid_signals() - set(_PYTHONS_OWN):
             if signal.getsignal(ignored) is signal.SIG_IGN:
                 signal.signal(ignored, signal.SIG_DFL)
-        signal.set_wakeup_fd(self.written_to.fileno(), warn_on_full_buffer=False)
-        for number in (*WATCHED, signal.SIGCHLD):
-            signal.signal(number, _nothing)
+        signal.set_wakeup_fd(self.written_to, warn_on_full_buffer=False)
+        # The last ones are handled, and not ignored, as workers start with the default.
+        for number in (*WATCHED, signal.SIGCHLD, *_NOT_STOPPED_BY):
+            signal.signal(number, self._note)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
+    def _note(self, number: int, _frame: object) -> None:
+        if number in WATCHED:  # of dead children, one is as good as a thousand
+            self._noted.append(number)
+
     def fileno(self) -> int:
-        return self._ours.fileno()
+        return self._ours
 
     def receive(self) -> list[int]:
-        """The signals that have come since, in order, repetitions included."""
-        try:
-            return list(self._ours.recv(65536))
-        except BlockingIOError:
-            return []
+        """The watched signals that have come since, in order, repetitions included. Children may
+        have died, too.
+        """
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._ours, 65536)
+        noted, self._noted = self._noted, []
+        return noted

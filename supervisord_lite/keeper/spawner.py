@@ -69,14 +69,16 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of a job: a pid and its start time, or the stage and errno of the failure."""
+    """What became of a job, by its number: a pid and its start time, or the stage and errno of the
+    failure.
+    """
 
+    number: int = 0
     pid: int = 0
     started: int = 0
     stage: str = ""
     errno: int = 0
     message: str = ""
-    number: int = 0  # of the job, as in `Spawner.latest`
 
 
 @dataclass(slots=True)
@@ -156,7 +158,7 @@ class Spawner:
             # A thread that has made children never ends: a worker may have asked to die with its
             # parent (PR_SET_PDEATHSIG), and for the kernel that is the thread.
             (self._spare if ticket.replaced else self._idle).append(thread)
-            _deliver(ticket, Answer(*fields, number))
+            _deliver(ticket, Answer(number, *fields))
         self._hand_out()
 
     def expire(self, now: float) -> None:
@@ -195,10 +197,16 @@ class Spawner:
                 )
                 continue
             thread = self._idle.pop()
+            try:
+                thread.give(ticket.number, job, descriptors)
+            except OSError as error:
+                self._idle.append(thread)
+                text = str(error.strerror)
+                ticket.done(Answer(ticket.number, 0, 0, "streams", error.errno or 0, text))
+                continue
             now = time.monotonic()
             ticket.impatient_at, ticket.fails_at = now + _PATIENCE, now + DEADLINE
             self._given[thread] = ticket
-            thread.give(ticket.number, job, descriptors)
 
     def _fresh_thread(self) -> "_Thread":
         return _Thread(self._limit, self._answering, self._keep_open)
@@ -236,7 +244,15 @@ class _Thread:
 
     def give(self, number: int, job: Job, descriptors: Sequence[int]) -> None:
         self._job = job
-        send_with(self._ours, number.to_bytes(8, "little"), descriptors)
+        label = number.to_bytes(8, "little")
+        try:
+            send_with(self._ours, label, descriptors)
+        except OSError as error:
+            if error.errno != errno.ETOOMANYREFS:
+                raise
+            # Those that the user has on their way count against the sender's limit (unix(7)).
+            with self._limit.raised():
+                send_with(self._ours, label, descriptors)
 
     def _run(self, jobs: int, answers: int, ready: threading.Event) -> None:
         unshare_descriptors()

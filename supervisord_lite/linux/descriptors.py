@@ -46,7 +46,7 @@ def receive_with(channel: socket.socket, size: int, flags: int = 0) -> tuple[byt
     return payload, descriptors
 
 
-def _has_room(count: int, limit: int) -> bool:
+def has_room(count: int, limit: int) -> bool:
     """Whether so many more descriptors fit below the limit."""
     try:
         number = os.open("/", os.O_PATH | os.O_CLOEXEC)
@@ -103,10 +103,10 @@ class DescriptorLimit:
     @contextlib.contextmanager
     def allocation(self, most: int = MADE_AT_ONCE) -> Iterator[None]:
         """Within it, the main thread may make so many descriptors, up to the hard limit."""
-        if self.soft == self.hard or _has_room(most, self.soft):
+        if self.soft == self.hard or has_room(most, self.soft):
             yield
             return
-        with self._raised():
+        with self.raised():
             yield
 
     def settle(self, descriptor: int) -> int:
@@ -115,7 +115,7 @@ class DescriptorLimit:
         """
         if self.soft == self.hard or descriptor < self.soft - min(_SPARE, self.soft // 2):
             return descriptor
-        with self._raised():
+        with self.raised():
             try:
                 settled = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, self.soft)
             except OSError:  # no room up there: it serves where it is
@@ -124,7 +124,8 @@ class DescriptorLimit:
         return settled
 
     @contextlib.contextmanager
-    def _raised(self) -> Iterator[None]:
+    def raised(self) -> Iterator[None]:
+        """Within it, the limit is the hard one."""
         with self._changed:
             self._allocating = True
             self._changed.wait_for(self._all_forked, self._A_FORK_TAKES_AT_MOST)

@@ -3,6 +3,7 @@
 Sources: pidfd_open(2), pidfd_send_signal(2), and PIDFD_GET_INFO in linux/pidfd.h.
 """
 
+import errno
 import fcntl
 import os
 import signal
@@ -19,8 +20,10 @@ def open_pidfd(pid: int) -> int | None:
     """A descriptor for the process, readable once it is dead; None if there is no such process."""
     try:
         return os.pidfd_open(pid)
-    except ProcessLookupError:
-        return None
+    except OSError as error:
+        if error.errno in (errno.ESRCH, errno.EINVAL):  # EINVAL: by now it is a thread's number
+            return None
+        raise
 
 
 def send_signal(pidfd: int, number: int) -> bool:

@@ -18,6 +18,7 @@ from supervisord_lite.logs.bench import Bench
 from supervisord_lite.logs.event import LogEvent
 from supervisord_lite.logs.hop import Hop, Passage
 from supervisord_lite.logs.poller import Poller
+from supervisord_lite.logs.relay import Relay
 from supervisord_lite.logs.stream import Stream
 from supervisord_lite.logs.tap import Openings
 from supervisord_lite.logs.watchdog import Watchdog
@@ -72,7 +73,7 @@ class Lane:
 
         self.tell(stream, order)
 
-    def move(self, stream: Stream, log: Log, target: "Lane") -> None:
+    def move(self, stream: Stream, log: Log, relay: Relay | None, target: "Lane") -> None:
         """Hand a stream over to another lane. That one touches its pipe only when this one is
         through with it: two at one pipe would mix up its bytes.
         """
@@ -80,7 +81,7 @@ class Lane:
         def order() -> None:
             stream.drain()
             self._let_go(stream)
-            stream.log = log
+            stream.log, stream.relay = log, relay
             target.enter(stream)
 
         self.tell(stream, order)

@@ -5,6 +5,7 @@ Nothing here blocks but `flush` and `stop`. It knows no states: a run is a numbe
 Hops come from a `HopStore`, one a lane plus one for each stream whose worker waits while the disk
 is full; a hop that a killed data plane left with bytes in it is emptied into the stream that its
 owner word names, when that stream is attached and before anything else is written there.
+Relays, one a tap, come from a `RelayStore`, and are dropped there when the tap is no more.
 So: construct, attach every stream, then `start`. Call everything from one thread.
 """
 
@@ -19,6 +20,7 @@ from supervisord_lite.linux import mounts, pipes
 from supervisord_lite.logs.event import LogEvent, StallBegan, StallEnded, StreamStatus
 from supervisord_lite.logs.hop import Hop, HopStore, left_in, make_hop
 from supervisord_lite.logs.lane import Lane
+from supervisord_lite.logs.relay import Relay, RelayStore
 from supervisord_lite.logs.stream import Stream
 from supervisord_lite.logs.watchdog import STALLED, Busy, Watchdog
 
@@ -35,8 +37,11 @@ def make_stream_pipe() -> int:
 class DataPlane:
     """See the module. `report` is called in the data plane's threads, and must only hand on."""
 
-    def __init__(self, hops: HopStore, report: Callable[[LogEvent], None]) -> None:
+    def __init__(
+        self, hops: HopStore, relays: RelayStore, report: Callable[[LogEvent], None]
+    ) -> None:
         self._hops = hops
+        self._relays = relays
         self._report = report
         owners = ((left_in(hop), hop) for hop in hops.held().values())
         self._leftovers = {owner: hop for owner, hop in owners if owner is not None}
@@ -44,6 +49,7 @@ class DataPlane:
         self._lanes: dict[str, Lane] = {}
         self._places: dict[str, str] = {}  # directory of a log: place of its lane
         self._streams: dict[str, tuple[Stream, Lane]] = {}
+        self._taps: dict[str, tuple[Log, Relay]] = {}
         self._wakes: dict[str, tuple[Wake, ...]] = {}
         self._watchdog = Watchdog(self._stall_began, self._stall_ended)
         self._started = False
@@ -51,6 +57,7 @@ class DataPlane:
     def start(self) -> None:
         """Begin to move bytes."""
         self._started = True
+        self._relays.drop_others()
         self._watchdog.start()
         for lane in self._lanes.values():
             lane.start()
@@ -62,7 +69,8 @@ class DataPlane:
         assert stream not in self._streams, "a stream is attached once"
         lane = self._lane(log.path)
         leftover = self._leftovers.pop(stream, None)
-        attached = Stream(stream, pipe, log, self._wakes, self._own_hop(stream, log), leftover)
+        own, relay = self._own_hop(stream, log), self._relay(stream, log)
+        attached = Stream(stream, pipe, log, self._wakes, own, leftover, relay)
         self._streams[stream] = attached, lane
         lane.enter(attached)
 
@@ -70,14 +78,16 @@ class DataPlane:
         """Go on with another path, rotation, tap or `on_full`."""
         attached, lane = self._streams[stream]
         target = self._lane(log.path)
+        own, relay = self._own_hop(stream, log), self._relay(stream, log)
         if target is not lane:
-            lane.move(attached, log, target)
+            lane.move(attached, log, relay, target)
             self._streams[stream] = attached, target
-        target.tell(attached, partial(attached.adjust, log, self._own_hop(stream, log)))
+        target.tell(attached, partial(attached.adjust, log, own, relay))
 
     def detach(self, stream: str) -> None:
         """Log what is in the pipe now, then let go of the stream."""
         attached, lane = self._streams.pop(stream)
+        self._drop_relay(stream)
         lane.leave(attached)
 
     def began(self, stream: str, run: int) -> None:
@@ -160,6 +170,23 @@ class DataPlane:
 
     def _own_hop(self, stream: str, log: Log) -> Hop | None:
         return self._fresh_hop(f"stream {stream}") if log.on_full is OnFull.BLOCK else None
+
+    def _relay(self, stream: str, log: Log) -> Relay | None:
+        """The relay of the stream's tap; a fresh one where the tap is another than before."""
+        if stream in self._taps:
+            before, relay = self._taps[stream]
+            if (log.path, log.tap) == (before.path, before.tap):
+                return relay
+        self._drop_relay(stream)
+        if log.tap is None:
+            return None
+        relay = self._relays.get(stream)
+        self._taps[stream] = log, relay
+        return relay
+
+    def _drop_relay(self, stream: str) -> None:
+        if self._taps.pop(stream, None):
+            self._relays.drop(stream)
 
     def _fresh_hop(self, key: str) -> Hop:
         """A hop under this key that nobody's bytes are waiting in."""

@@ -16,6 +16,7 @@ from supervisord_lite.logs.event import Noticed, TroubleBegan, TroubleEnded
 from supervisord_lite.logs.file import LogFile
 from supervisord_lite.logs.hop import Hop, Passage
 from supervisord_lite.logs.mover import discard
+from supervisord_lite.logs.relay import Relay
 from supervisord_lite.logs.sink import Sink
 from supervisord_lite.logs.tap import Tap
 
@@ -27,14 +28,23 @@ Wakes = Mapping[str, tuple[Callable[[], None], ...]]
 
 class Stream:
     """`own` is a hop of its own, which a stream has whose worker shall wait while its log cannot
-    be written; `leftover` is one that a killed data plane left with bytes of this stream.
+    be written; `leftover` is one that a killed data plane left with bytes of this stream. `relay`,
+    which a stream with a tap has, becomes the stream's own.
     """
 
     def __init__(
-        self, name: str, pipe: int, log: Log, wakes: Wakes, own: Hop | None, leftover: Hop | None
+        self,
+        name: str,
+        pipe: int,
+        log: Log,
+        wakes: Wakes,
+        own: Hop | None,
+        leftover: Hop | None,
+        relay: Relay | None,
     ) -> None:
         self.name = name
         self.log = log
+        self.relay = relay
         self.trouble: str | None = None
         self.dropped = (0, 0)  # bytes and lines, ever
         self.size = 0
@@ -55,23 +65,25 @@ class Stream:
         """Start to log."""
         self._bench = bench
         bench.poller.add(self._pipe, poller.IN, self._readable)
-        self._reopen_tap()
+        self._open_tap()
         if self.trouble:
             bench.retries.add(self)
             self._listen()
         else:
             self._try(self._open)
 
-    def adjust(self, log: Log, own: Hop | None) -> None:
-        """Go on with another log, or the same one under other rules."""
+    def adjust(self, log: Log, own: Hop | None, relay: Relay | None) -> None:
+        """Go on with another log, or the same one under other rules. Another relay: another tap."""
         if log.path != self.log.path:
             self.drain()
             self._close_target()
-        before, self.log = self.log, log
+        self.log = log
         if own is not None and self._own is None:
             self._own = Passage(own)
-        if (log.path, log.tap) != (before.path, before.tap):
-            self._reopen_tap()
+        if relay is not self.relay:
+            self._close_tap()
+            self.relay = relay
+            self._open_tap()
         if self._target is None:
             self._try(self._open) if self.trouble is None else self.retry()
         elif isinstance(self._target, LogFile):
@@ -136,13 +148,12 @@ class Stream:
         self._bench.poller.remove(self._pipe)
         self._bench.retries.discard(self)
         self._close_target()
-        if self._tap:
-            self._tap.close()
-            self._tap = None
+        self._close_tap()
 
     def close(self) -> None:
         """Give back the pipe; the last thing done with a stream, even one that never began."""
         os.close(self._pipe)
+        self._close_tap()
 
     def discard_pending(self) -> None:
         """Nobody will ever write what an unwritable log left in this stream's own hop."""
@@ -252,13 +263,18 @@ class Stream:
         if target is not None:
             target.close()
 
-    def _reopen_tap(self) -> None:
+    def _open_tap(self) -> None:
+        if self.relay:
+            wait, openings, report = self._bench.poller, self._bench.openings, self._bench.report
+            self._tap = Tap(self.name, self.log, self.relay, wait, openings, report)
+
+    def _close_tap(self) -> None:
         if self._tap:
             self._tap.close()
             self._tap = None
-        if self.log.tap:
-            bench = self._bench
-            self._tap = Tap(self.name, self.log, bench.poller, bench.openings, bench.report)
+        if self.relay:
+            self.relay.close()
+            self.relay = None
 
     def _listen(self) -> None:
         self._bench.poller.change(self._pipe, 0 if self.waits else poller.IN)

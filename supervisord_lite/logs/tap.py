@@ -3,7 +3,8 @@
 Its write end is always held, so a reader's open never waits; inotify tells of the open. From then
 on the reader is fed from the log file, at an offset of its own, beginning with the line that is
 being written. It may be as slow as it likes: it lags, and what rotation takes from it meanwhile
-is counted in a marker line. When it is gone, what it left is thrown away.
+is counted in a marker line. When it is gone, what it left is thrown away. When this process is
+killed, the next one goes on feeding it: see `relay`.
 """
 
 import os
@@ -17,8 +18,8 @@ from supervisord_lite.logs.directory import make_parents
 from supervisord_lite.logs.event import LogEvent, Noticed, TapClosed, TapOpened
 from supervisord_lite.logs.poller import Poller
 from supervisord_lite.logs.reader import Follower
+from supervisord_lite.logs.relay import Relay
 
-_PORTION = 64 * 1024  # bytes a turn
 _MODE = 0o640
 
 
@@ -66,6 +67,7 @@ class Tap:
         self,
         stream: str,
         log: Log,
+        relay: Relay,
         wait: Poller,
         openings: Openings,
         report: Callable[[LogEvent], None],
@@ -74,12 +76,12 @@ class Tap:
         self.path = log.tap
         self._stream = stream
         self._log = log.path
+        self._relay = relay
         self._poller = wait
         self._openings = openings
         self._report = report
         self._held: tuple[int, int] | None = None  # write end, watch
         self._follower: Follower | None = None
-        self._pending = b""
         self._open()
 
     def feed(self) -> None:
@@ -98,18 +100,12 @@ class Tap:
 
     def check(self) -> None:
         """Look whether the FIFO is still the one at this path, and open that one if not."""
-        try:
-            same = self._held is not None and os.path.samestat(
-                os.fstat(self._held[0]), os.lstat(self.path)
-            )
-        except OSError:
-            same = False
-        if not same:
+        if self._held is None or not self._is_current(self._held[0]):
             self.close()
             self._open()
 
     def close(self) -> None:
-        """Let go of the FIFO; a reader sees the end."""
+        """Let go of the FIFO; a reader sees the end, unless the relay is kept elsewhere."""
         if self._held is None:
             return
         (fd, watch), self._held = self._held, None
@@ -118,22 +114,47 @@ class Tap:
         os.close(fd)
 
     def _open(self) -> None:
+        fd = self._relay.take_fifo()
+        if fd is not None and not self._is_current(fd):
+            os.close(fd)
+            fd = None
         try:
-            make_parents(self.path)
-            fifo.make(self.path, _MODE)
-            fd = fifo.open_write_end(self.path)
+            if fd is None:
+                fd = self._make()
             self._held = fd, self._openings.watch(self.path, self._opened)
         except OSError as error:
+            if fd is not None:
+                os.close(fd)
+            self._relay.keep(None)
             self._report(Noticed(self._stream, f"cannot make tap {self.path}: {error.strerror}"))
             return
+        if not fifo.has_reader(fd) or self._relay.left_at() is None:
+            self._discard(fd)
         self._opened()  # a reader may have been there first
+
+    def _is_current(self, fd: int) -> bool:
+        try:
+            return os.path.samestat(os.fstat(fd), os.lstat(self.path))
+        except OSError:
+            return False
+
+    def _make(self) -> int:
+        self._relay.forget()
+        make_parents(self.path)
+        fifo.make(self.path, _MODE)
+        fd = fifo.open_write_end(self.path)
+        self._relay.keep(fd)
+        return fd
 
     def _opened(self) -> None:
         if self._held is None or self._follower is not None or not fifo.has_reader(self._held[0]):
             return
-        self._follower = Follower(self._log, tail=0, whole_lines=True)
+        position = self._relay.left_at()
+        self._follower = Follower(self._log, position, whole_lines=True)
         self._poller.add(self._held[0], 0, self._happened)
-        self._report(TapOpened(self._stream, self.path))
+        if position is None:
+            self._relay.begin(self._follower.position)
+            self._report(TapOpened(self._stream, self.path))
         self.feed()
 
     def _happened(self, events: int) -> None:
@@ -145,21 +166,26 @@ class Tap:
     def _departed(self) -> None:
         assert self._held is not None, "it was being fed"
         self._stop_feeding(self._held[0])
-        fifo.discard(self._held[0])
+        self._discard(self._held[0])
         self._report(TapClosed(self._stream, self.path))
         self._opened()  # the next reader may have come before the last one's traces were gone
+
+    def _discard(self, fd: int) -> None:
+        self._relay.forget()
+        fifo.discard(fd)
 
     def _stop_feeding(self, fd: int) -> None:
         if self._follower is not None:
             self._poller.remove(fd)
             self._follower.close()
         self._follower = None
-        self._pending = b""
 
     def _write(self, fd: int, follower: Follower) -> bool:
         """Write a portion; whether there may be more."""
-        if not self._pending:
-            self._pending = follower.read(_PORTION)
-        written = os.write(fd, self._pending) if self._pending else 0
-        self._pending = self._pending[written:]
-        return written > 0
+        if self._relay.is_empty():
+            data = follower.read(self._relay.room)
+            if not data:
+                return False
+            self._relay.fill(data, follower.position)
+        self._relay.pass_on(fd)
+        return True

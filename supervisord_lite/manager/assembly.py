@@ -37,7 +37,7 @@ from supervisord_lite.manager.facts import to_event
 from supervisord_lite.manager.keeper_link import Inheritance, KeeperLink
 from supervisord_lite.manager.log_access import Logs
 from supervisord_lite.manager.notices import Notices
-from supervisord_lite.manager.outputs import HeldHops, Outputs
+from supervisord_lite.manager.outputs import HeldHops, HeldRelays, Outputs
 from supervisord_lite.manager.service import Refused, Service
 from supervisord_lite.manager.starts import Starts
 from supervisord_lite.manager.waiting import Waiters
@@ -73,6 +73,7 @@ class Manager:
         self._server: Server | None = None
         self._terminations = 0
         self._greeted = False
+        self._opening = False  # the control API
         self._ending = False
         self._tasks: set[asyncio.Task[Any]] = set()
         fleet = self._restored(given)
@@ -117,7 +118,8 @@ class Manager:
         def report(event: Any) -> None:
             loop.call_soon_threadsafe(self.notices.happened_to_log, event)
 
-        plane = DataPlane(HeldHops(given.held, executor.hold), report)
+        relays = HeldRelays(given.held, executor.hold, executor.drop, loop.call_soon_threadsafe)
+        plane = DataPlane(HeldHops(given.held, executor.hold), relays, report)
         self.notices.plane = plane
         executor.channels = PipeChannels(given.held, executor.hold, executor.drop)
         hold = executor.hold_with_packet
@@ -180,7 +182,7 @@ class Manager:
         """
         text = await self._compiler.inherited(APPLY)
         try:
-            await self._apply(read_compiled(text))
+            await self._apply(read_compiled(text), lift_hold=False)
         except BadConfiguration as bad:
             self._say_problems(bad)
             code = BAD_CONFIGURATION
@@ -202,7 +204,7 @@ class Manager:
         try:
             compiled = await self._compiler.compile(APPLY)
             plan = self._fleet.plan(compiled.configuration)
-            await self._apply(compiled)
+            await self._apply(compiled, lift_hold=True)
         except BadConfiguration:
             await self._tell_ready()  # to go on as before
             raise
@@ -217,20 +219,18 @@ class Manager:
         if not self._fleet.shutting_down:
             self.notices.ready()
 
-    async def _apply(self, compiled: Compiled) -> None:
+    async def _apply(self, compiled: Compiled, *, lift_hold: bool) -> None:
         if self._fleet.shutting_down:
             return
-        first = self.applied is None
         self._control.serve_at(compiled.configuration)
         if self.greeting.get("deaths") == 0 and not self._greeted:
             self._greeted = True
             self.notices.greet(compiled.configuration)
         self.applied = compiled
         self._executor.compiled = compiled.text
-        self._core.take(Configured(compiled.configuration))
+        self._core.take(Configured(compiled.configuration, lift_hold))
         self._run(self._tell_ready())
-        if first:
-            await self._open_control(compiled)
+        await self._open_control(compiled)
 
     async def _reload_by_signal(self) -> None:
         if self._fleet.shutting_down:
@@ -258,12 +258,20 @@ class Manager:
         imported late, and until then clients wait in the backlog. A spawn that hangs keeps nobody
         waiting.
         """
+        if self._opening or self._server is not None:
+            return
+        self._opening = True
         with suppress(TimeoutError):
             await asyncio.wait_for(self._starts.answered(), _WORKERS_FIRST)
-        self._control.serve_at(compiled.configuration)
-        assert self._control.listener is not None
-        logs = Logs(self._fleet, self._plane, self._executor.outputs)
-        self._server = await self._serve(self._control.listener, self._service, logs)
+        try:
+            self._control.serve_at(compiled.configuration)
+        except (OSError, AlreadyRunning) as error:
+            # The workers come first: signals still serve, and a reload tries again.
+            self.notices.say(f"cannot serve the control API: {error}", problem=True)
+        if self._control.listener is not None:
+            logs = Logs(self._fleet, self._plane, self._executor.outputs)
+            self._server = await self._serve(self._control.listener, self._service, logs)
+        self._opening = False
 
     def _listen(self, listener: socket.socket) -> None:
         if self._server is not None:

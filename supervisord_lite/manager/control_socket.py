@@ -31,6 +31,7 @@ class ControlSocket:
         self._changed = changed
         self._path: str | None = None
         self._pointer: str | None = None
+        self._directory: str | None = None
         self._guard: Guard | None = None
         self.listener: socket.socket | None = None
         if HELD in held:
@@ -45,18 +46,21 @@ class ControlSocket:
             self._make(path, mode)
         if self._path is not None and self._path != path:
             self._unlink(self._path)
-        self._path = path
+        self._path, self._directory = path, configuration.runtime_dir
         self._point_to(path, configuration.runtime_dir)
         self._guard_against_removal(path, mode)
 
     def remove(self) -> None:
         """The daemon ends."""
         self._unguard()
-        for path in (self._path, self._pointer):
-            if path is not None:
-                self._unlink(path)
-                with suppress(OSError):  # not empty, or not ours
-                    os.rmdir(os.path.dirname(path))
+        path = self._path
+        if path is not None and self.listener is not None and still_there(self.listener, path):
+            self._unlink(path)  # ours, and not somebody else's by now
+        if self._pointer is not None:
+            self._unlink(self._pointer)
+        if self._directory is not None:
+            with suppress(OSError):  # not empty
+                os.rmdir(self._directory)
 
     def _make(self, path: str, mode: int) -> socket.socket:
         listener = bind(path, mode)
@@ -80,7 +84,10 @@ class ControlSocket:
     def _guard_against_removal(self, path: str, mode: int) -> None:
         self._unguard()
         assert self.listener is not None
-        self._guard = Guard(self.listener, path)
+        try:
+            self._guard = Guard(self.listener, path)
+        except OSError:  # inotify has its limits; a removed socket is then made by the next reload
+            return
         loop = asyncio.get_running_loop()
         loop.add_reader(self._guard.fd, self._perhaps_removed, self._guard, path, mode)
 

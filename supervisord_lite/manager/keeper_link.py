@@ -34,6 +34,7 @@ class KeeperLink:
         self._link = Link(end)
         self._seen = 0
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._broken = False
         self._drained = asyncio.Event()
         self._on_fact: Callable[[Packet], None] = lambda _: None
         self._on_broken: Callable[[], None] = lambda: None
@@ -69,6 +70,10 @@ class KeeperLink:
         """Facts come in the loop's thread from now on; `on_broken`: the keeper is gone."""
         self._loop, self._on_fact, self._on_broken = loop, on_fact, on_broken
         loop.add_reader(self._link.fileno(), self._receive)
+        if self._broken:
+            self._lose()
+        else:
+            self._sent(whole=not self._link.pending)
 
     def order(self, orders: Sequence[Order], descriptors: Sequence[int] = ()) -> None:
         """Send orders that belong together: the keeper gets all of them or none."""
@@ -115,3 +120,4 @@ class KeeperLink:
             self._loop.call_soon(self._on_broken)
             self._loop = None
             self._drained.set()
+        self._broken = True

@@ -27,6 +27,7 @@ from supervisord_lite.logs.plane import DataPlane
 from supervisord_lite.manager.keeper_link import KeeperLink
 
 _STDOUT, _STDERR = 1, 2
+_DULL = {("STOPPED", "STARTING"), ("BACKOFF", "STARTING"), ("WAITING", "STARTING")}
 _DESCRIPTORS_BESIDE = 100  # what the daemon has open beside its logs, with some clients
 
 
@@ -76,7 +77,7 @@ class Notices:
         instance = self._fleet.instances.get(change.instance)
         if change.after == "RUNNING" and instance and isinstance(instance.state, Running):
             words.append(f"pid {instance.state.pid}")
-        elif change.after == "STARTING" and not self._terminal:
+        elif (change.before, change.after) in _DULL and not self._terminal:
             return  # what comes of it is told in a moment
         text = " ".join(words) + (f": {change.why}" if change.why else "")
         self.say(text, problem=change.after == "FATAL")

@@ -7,16 +7,20 @@ descriptor of it beyond what the data plane opens for itself.
 
 import os
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any, Protocol
 
 from supervisord_lite.core.spec import InstanceSpec, Log, Route
 from supervisord_lite.logs.hop import Hop, make_hop
 from supervisord_lite.logs.plane import DataPlane, make_stream_pipe
+from supervisord_lite.logs.relay import Relay, make_relay_parts
 
 Hold = Callable[[str, int], None]
 Drop = Callable[[str], None]
+Soon = Callable[..., object]
 
 _HOP = "hop/"
+_TAP = "tap/"
 
 
 def logged_streams(spec: InstanceSpec) -> Iterator[tuple[str, Log]]:
@@ -41,13 +45,9 @@ class HeldHops:
     def __init__(self, held: Mapping[str, int], hold: Hold) -> None:
         self._hold = hold
         self._hops: dict[str, Hop] = {}
-        keys = {
-            name.removeprefix(_HOP).rpartition("/")[0] for name in held if name.startswith(_HOP)
-        }
-        for key in keys:
-            parts = [held.get(f"{_HOP}{key}/{part}") for part in ("read", "write", "owner")]
-            if None not in parts:  # a manager that died while it gave them left some: start afresh
-                self._hops[key] = Hop(*[part for part in parts if part is not None])
+        for key, parts in _left(held, _HOP).items():
+            if len(parts) == 3:  # a manager that died while it gave them left some: start afresh
+                self._hops[key] = Hop(**parts)
 
     def get(self, key: str) -> Hop:
         if key not in self._hops:
@@ -58,6 +58,65 @@ class HeldHops:
 
     def held(self) -> dict[str, Hop]:
         return dict(self._hops)
+
+
+class HeldRelays:
+    """Relays that the keeper holds. `soon` has a function called in this thread, from any."""
+
+    def __init__(self, held: Mapping[str, int], hold: Hold, drop: Drop, soon: Soon) -> None:
+        self._hold, self._drop = hold, drop
+        self._soon = soon
+        self._left = _left(held, _TAP)
+        self._marks: dict[str, object] = {}  # tells a stream's relay from an earlier one
+
+    def get(self, stream: str) -> Relay:
+        parts = self._left.pop(stream, {})
+        if not {"pipe", "page"} <= parts.keys():
+            if parts:  # as with hops; nothing old may be taken for a part of the new one
+                self._discard(stream, parts)
+            pipe, page = make_relay_parts()
+            parts = {"pipe": pipe, "page": page}
+            for part, descriptor in parts.items():
+                self._hold(f"{_TAP}{stream}/{part}", descriptor)
+        mark = self._marks[stream] = object()
+        keep = partial(self._keep, stream, mark)
+        return Relay(parts["pipe"], parts["page"], parts.get("fifo"), keep)
+
+    def drop(self, stream: str) -> None:
+        self._marks.pop(stream, None)
+        for part in ("fifo", "pipe", "page"):
+            self._drop(f"{_TAP}{stream}/{part}")
+
+    def drop_others(self) -> None:
+        while self._left:
+            self._discard(*self._left.popitem())
+
+    def _discard(self, stream: str, parts: Mapping[str, int]) -> None:
+        self.drop(stream)
+        for descriptor in parts.values():
+            os.close(descriptor)
+
+    def _keep(self, stream: str, mark: object, fifo: int | None) -> None:
+        self._soon(self._kept, stream, mark, None if fifo is None else os.dup(fifo))
+
+    def _kept(self, stream: str, mark: object, fifo: int | None) -> None:
+        if self._marks.get(stream) is mark:
+            if fifo is None:
+                self._drop(f"{_TAP}{stream}/fifo")
+            else:
+                self._hold(f"{_TAP}{stream}/fifo", fifo)
+        if fifo is not None:
+            os.close(fifo)
+
+
+def _left(held: Mapping[str, int], prefix: str) -> dict[str, dict[str, int]]:
+    """Held descriptors that belong together, by key and part: they are named PREFIX KEY/PART."""
+    found: dict[str, dict[str, int]] = {}
+    for name, descriptor in held.items():
+        if name.startswith(prefix):
+            key, _, part = name.removeprefix(prefix).rpartition("/")
+            found.setdefault(key, {})[part] = descriptor
+    return found
 
 
 class Outputs:

@@ -65,13 +65,13 @@ def test_an_unknown_user_is_refused(user: str) -> None:
     """What cannot be found is never taken for somebody else, least of all for root."""
     identity, problems = resolve(user)
     assert identity is None
-    assert "workers.a.user: cannot find a user named" in problems[0]
+    assert "workers.a.user: cannot find a user with the name or id" in problems[0]
 
 
 def test_an_unknown_group_is_refused() -> None:
     """A group that does not exist is a mistake of the group's key."""
     _, problems = resolve(OTHER.pw_name, "no-such-group")
-    assert "workers.a.group: cannot find a group named" in problems[0]
+    assert "workers.a.group: cannot find a group with the name or id" in problems[0]
 
 
 def test_only_root_may_name_another_user() -> None:

@@ -54,6 +54,16 @@ def test_unknown_worker_is_404(http: httpx.Client) -> None:
     assert (answer.status_code, error_of(answer)) == (404, "cannot find a worker named nope")
 
 
+@pytest.mark.parametrize("verb", ["start", "stop", "restart", "signal"])
+def test_verbs_are_no_reserved_words(http: httpx.Client, daemon: Daemon, verb: str) -> None:
+    """GET takes a verb in the path for a worker's name: 404 until there is such a worker."""
+    before = http.get(f"/v1/workers/{verb}")
+    daemon.fleet.up[f"{verb}:0"] = True
+    after = http.get(f"/v1/workers/{verb}")
+    assert (before.status_code, after.status_code) == (404, 200)
+    assert [row["worker"] for row in after.json()["workers"]] == [verb]
+
+
 def test_unknown_name_has_no_effect(http: httpx.Client, daemon: Daemon) -> None:
     """An order that names one unknown worker is obeyed for none."""
     answer = http.post("/v1/workers/stop", json={"names": ["web", "nope"]})

@@ -3,6 +3,7 @@ nobody else. Connections are raw, so that they can be as wrong as a client can b
 """
 
 import asyncio
+import contextlib
 import os
 import resource
 import socket
@@ -135,6 +136,39 @@ def test_long_heads_are_refused(daemon: Daemon) -> None:
     """A head above the limit is an error, not memory."""
     answer = daemon.talk(b"GET /v1/version HTTP/1.1\r\nHost: d\r\nX: " + b"x" * 20_000)
     assert status_of(answer) == 431
+
+
+def head_of(size: int) -> bytes:
+    """A whole head of so many bytes."""
+    start, end = b"GET /v1/version HTTP/1.1\r\nHost: d\r\nConnection: close\r\nX: ", b"\r\n\r\n"
+    return start + b"x" * (size - len(start) - len(end)) + end
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 20])
+@pytest.mark.parametrize(("size", "status"), [(16_384, 200), (16_385, 431), (200_000, 431)])
+def test_whole_long_heads_are_refused(daemon: Daemon, size: int, status: int, pieces: int) -> None:
+    """The limit of a head is the same whether it comes at once or in pieces."""
+    head, step = head_of(size), -(-size // pieces)
+    with daemon.connect() as connection:
+        with contextlib.suppress(BrokenPipeError):  # refused unread; the reason can be read
+            for start in range(0, size, step):
+                connection.sendall(head[start : start + step])
+        assert status_of(read_all(connection)) == status
+
+
+def test_long_heads_behind_another_request_are_refused(daemon: Daemon) -> None:
+    """A head is measured by itself, not with what came before it on the connection."""
+    with daemon.connect() as connection:
+        connection.sendall(GET * 3 + head_of(16_385))
+        assert [status_of(read_one(connection)) for _ in range(3)] == [200] * 3
+        assert status_of(read_all(connection)) == 431
+
+
+def test_many_short_heads_at_once_are_no_long_one(daemon: Daemon) -> None:
+    """Requests that together exceed the limit of a head are each answered."""
+    with daemon.connect() as connection:
+        connection.sendall(GET * 800)
+        assert {status_of(read_one(connection)) for _ in range(800)} == {200}
 
 
 def test_announced_long_body_is_refused_unread(daemon: Daemon) -> None:

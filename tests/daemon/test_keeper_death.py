@@ -1,4 +1,4 @@
-"""The keeper is killed, or the whole daemon; the workers live, and whoever comes next adopts them."""
+"""The keeper is killed, or the whole daemon; the workers live, and the next one adopts them."""
 
 import json
 import os

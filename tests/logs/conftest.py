@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from supervisord_lite.core.spec import Log
 from supervisord_lite.logs.event import LogEvent
 from supervisord_lite.logs.hop import Hop, make_hop
 from supervisord_lite.logs.plane import DataPlane, make_stream_pipe
+from supervisord_lite.logs.relay import Relay, make_relay_parts
 
 DEADLINE = 20.0
 
@@ -35,16 +37,49 @@ class Hops:
                 os.close(fd)
 
 
+class Relays:
+    """Relays whose other holder lives as long as the test."""
+
+    def __init__(self) -> None:
+        self.made: dict[str, dict[str, int]] = {}
+
+    def get(self, stream: str) -> Relay:
+        if stream not in self.made:
+            self.made[stream] = dict(zip(("pipe", "page"), make_relay_parts(), strict=True))
+        parts = {part: os.dup(fd) for part, fd in self.made[stream].items()}
+        keep = partial(self._keep, self.made[stream])
+        return Relay(parts["pipe"], parts["page"], parts.get("fifo"), keep)
+
+    def drop(self, stream: str) -> None:
+        held = self.made.pop(stream)
+        for fd in held.values():
+            os.close(fd)
+        held.clear()
+
+    def drop_others(self) -> None: ...
+
+    def close(self) -> None:
+        for stream in list(self.made):
+            self.drop(stream)
+
+    def _keep(self, held: dict[str, int], fifo: int | None) -> None:
+        if "fifo" in held:
+            os.close(held.pop("fifo"))
+        if fifo is not None and held:
+            held["fifo"] = os.dup(fifo)
+
+
 class Rig:
     """One data plane at a time with its streams, as a manager would hold them."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.hops = Hops()
+        self.relays = Relays()
         self.events: list[LogEvent] = []
         self.pipes: dict[str, int] = {}
         self.logs: dict[str, Log] = {}
-        self.plane = DataPlane(self.hops, self.events.append)
+        self.plane = DataPlane(self.hops, self.relays, self.events.append)
         self.running = False
 
     def log(self, name: str = "web", **rules: object) -> Log:
@@ -73,7 +108,7 @@ class Rig:
     def renew(self) -> None:
         """Another data plane takes over, as after an upgrade."""
         assert self.plane.stop(DEADLINE)
-        self.plane = DataPlane(self.hops, self.events.append)
+        self.plane = DataPlane(self.hops, self.relays, self.events.append)
         for name, log in self.logs.items():
             self.plane.attach(name, self.pipes[name], log)
         self.plane.start()
@@ -104,6 +139,7 @@ class Rig:
         for pipe in self.pipes.values():
             os.close(pipe)
         self.hops.close()
+        self.relays.close()
         assert stopped, "a lane did not end"
 
 

@@ -4,7 +4,7 @@
 
 Stream `wN` comes from the N-th of PIPES and goes to PATH.N.log, rotated at SIZE bytes. HOPS are two
 hops, three descriptors each. All are inherited and comma-separated, as if a keeper had handed them
-over. Says `up` once it runs.
+over. No stream has a tap. Says `up` once it runs.
 """
 
 import signal
@@ -12,6 +12,7 @@ import sys
 
 from supervisord_lite.core.spec import Log, Rotation
 from supervisord_lite.logs.plane import DataPlane, Hop
+from supervisord_lite.logs.relay import Relay
 
 
 class Inherited:
@@ -27,8 +28,18 @@ class Inherited:
         return {str(number): hop for number, hop in enumerate(self._hops)}
 
 
+class NoRelays:
+    def get(self, stream: str) -> Relay:
+        raise AssertionError(f"{stream} has no tap")
+
+    def drop(self, stream: str) -> None: ...
+
+    def drop_others(self) -> None: ...
+
+
 def main(path: str, size: str, hops: str, pipes: str) -> None:
-    plane = DataPlane(Inherited([int(fd) for fd in hops.split(",")]), print)
+    inherited = Inherited([int(fd) for fd in hops.split(",")])
+    plane = DataPlane(inherited, NoRelays(), print)
     for number, pipe in enumerate(pipes.split(",")):
         log = Log(f"{path}.{number}.log", Rotation(int(size), keep=100_000))
         plane.attach(f"w{number}", int(pipe), log)

@@ -11,6 +11,7 @@ import pytest
 
 from supervisord_lite.core.spec import Log, Rotation
 from supervisord_lite.logs.event import Noticed, TapClosed, TapOpened
+from supervisord_lite.logs.relay import Relay, make_relay_parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -164,3 +165,80 @@ def test_a_tap_can_be_added_and_taken_away(rig: Rig) -> None:
     rig.flush()
     assert os.read(reader.fd, 1) == b""
     reader.close()
+
+
+def test_a_reader_goes_on_with_the_next_data_plane(rig: Rig, tap: str) -> None:
+    """It sees no end, nothing twice and all that came in between, and is no new reader."""
+    reader = opened(rig, tap)
+    written = b""
+    for turn in range(5):
+        data = rig.lines(5_000, start=5_000 * turn)  # more than the FIFO has room for
+        rig.write(data)
+        written += data
+        rig.renew()
+    rig.eventually(lambda: len(reader.read()) >= len(written), "it has caught up")
+    assert reader.found == written
+    assert len(rig.told(TapOpened)) == 1
+    reader.close()
+
+
+def test_a_reader_that_goes_between_two_data_planes_leaves_nothing(rig: Rig, tap: str) -> None:
+    """The next one begins as every reader does."""
+    first = opened(rig, tap)
+    rig.write(b"for the first\n")
+    rig.flush()
+    assert rig.plane.stop(10.0)
+    first.close()
+    rig.renew()
+    rig.flush()
+    second = opened(rig, tap, times=2)
+    rig.write(b"for the second\n")
+    rig.eventually(lambda: second.read() == b"for the second\n")
+    second.close()
+
+
+def test_a_tap_that_was_replaced_meanwhile_is_a_new_one(rig: Rig, tap: str) -> None:
+    """The reader of the old FIFO sees its end, that of the new one a live copy."""
+    first = opened(rig, tap)
+    assert rig.plane.stop(10.0)
+    Path(tap).unlink()
+    rig.renew()
+    rig.flush()
+    second = opened(rig, tap, times=2)
+    rig.write(b"x\n")
+    rig.eventually(lambda: second.read() == b"x\n")
+    assert os.read(first.fd, 1) == b""
+    first.close()
+    second.close()
+
+
+def test_what_waits_in_a_relay_is_shown_once() -> None:
+    """Whoever takes over at any instant between log and FIFO shows each byte once."""
+    pipe, page = make_relay_parts()
+    read, write = os.pipe()
+    held = [pipe, page, read, write]
+
+    def successor() -> Relay:
+        return Relay(os.dup(pipe), os.dup(page), None, lambda _: None)
+
+    first = successor()
+    assert first.left_at() is None
+    first.begin("a:0")
+    os.pwrite(page, b"f", 0)  # as `fill` does first
+    os.write(pipe, b"one\n")
+    second = successor()
+    assert (second.left_at(), second.is_empty()) == ("a:0", True)
+    second.fill(b"one\n", "a:4")
+    third = successor()
+    assert (third.left_at(), third.is_empty()) == ("a:4", False)
+    third.pass_on(write)
+    fourth = successor()
+    assert (fourth.left_at(), fourth.is_empty()) == ("a:4", True)
+    assert os.read(read, 100) == b"one\n"
+    fourth.forget()
+    fifth = successor()
+    assert fifth.left_at() is None
+    for relay in (first, second, third, fourth, fifth):
+        relay.close()
+    for fd in held:
+        os.close(fd)

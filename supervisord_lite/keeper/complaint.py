@@ -1,0 +1,17 @@
+"""The keeper's way to say that something is wrong with itself: on stderr, and never waiting.
+
+Whoever reads our stderr may have stopped reading, or be gone; that must not matter to the workers.
+"""
+
+import os
+import select
+from contextlib import suppress
+
+_MOST = 4096  # PIPE_BUF: poll(2) says that this much can be written without waiting
+
+
+def complain(text: str) -> None:
+    """Write a text, if it can be written at once."""
+    with suppress(OSError):
+        if select.select((), (2,), (), 0)[1]:
+            os.write(2, f"supervisord-lite keeper: {text}\n".encode(errors="replace")[:_MOST])
