@@ -23,6 +23,11 @@ _MANAGER_LINK = 3
 
 def run(files: list[str], hold: bool) -> NoReturn:
     """Become the daemon's keeper, in this process: the pid stays, what was imported goes."""
+    for number in range(3):  # what is closed would be given to the next thing that is opened
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open("/dev/null", os.O_RDWR), True)
     arguments = json.dumps({"files": files, "hold": hold})
     # -P: nothing is ever imported from the working directory.
     os.execv(sys.executable, _command("keeper", arguments))
@@ -49,12 +54,13 @@ def keeper_directory(files: list[str]) -> str:
     return f"{runtime_root()}/keepers/{stem}-{zlib.crc32(os.fsencode(path)):08x}"
 
 
-def _make_private(directory: str) -> None:
-    """Make a directory that is ours alone. Raises OSError if it is a link, somebody else's, or open
-    to others: what is in it decides what is run.
+def _make_ours(directory: str, mode: int) -> None:
+    """Make a directory that only we can write to. Raises OSError if it is a link, somebody else's,
+    or open to others: what is in it decides what is run.
     """
     with suppress(FileExistsError):
-        os.mkdir(directory, 0o700)
+        os.mkdir(directory, mode)
+        os.chmod(directory, mode)  # whatever the umask
     found = os.lstat(directory)
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
         raise PermissionError(errno.EPERM, "it is a link or belongs to another user", directory)
@@ -80,9 +86,10 @@ def keeper_main(arguments: dict[str, Any]) -> int:
     directory = keeper_directory(files)
     lock = os.path.join(directory, "lock")
     try:
-        _make_private(runtime_root())
-        _make_private(os.path.dirname(directory))
-        _make_private(directory)
+        # Others may pass the root's own, to control sockets whose mode lets them in.
+        _make_ours(runtime_root(), 0o755 if os.geteuid() == 0 else 0o700)
+        _make_ours(os.path.dirname(directory), 0o700)
+        _make_ours(directory, 0o700)
         acquire(lock)
     except AlreadyRunning as running:
         return _refuse(f"cannot run {files[0]}: {running}")
@@ -95,13 +102,14 @@ def keeper_main(arguments: dict[str, Any]) -> int:
     # Who types `run` wants the file as it is now. A daemon that was killed goes on with what was
     # applied: systemd's restart after a death, and the manager that takes the keeper's place.
     insist = not systemd and not arguments.get("takeover")
+    compiler = [sys.executable, "-P", "-m", "supervisord_lite.config.compiler", *files]
     greeting = {
         "files": files,
         "terminal": os.isatty(1),
         "systemd": systemd,
         "arguments": arguments,
+        "compiler": compiler,
     }
-    compiler = [sys.executable, "-P", "-m", "supervisord_lite.config.compiler", *files]
     settings = Settings(
         directory=directory,
         manager=_command("manager"),

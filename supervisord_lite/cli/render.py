@@ -48,7 +48,8 @@ def is_coloured() -> bool:
 def never_fail_on_characters() -> None:
     """Where the locale cannot say a character, print its number."""
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+        if stream is not None:  # closed: somebody does not want to know
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:

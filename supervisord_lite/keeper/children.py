@@ -34,9 +34,8 @@ class Children:
         else:  # if somebody of this pid has died, then before the job was ordered
             self._known[pid] = on_exit
 
-    def reap(self) -> bool:
-        """Bury every dead child, and tell; True if a stranger was among them."""
-        strangers = False
+    def reap(self) -> None:
+        """Bury every dead child, and tell."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -48,10 +47,8 @@ class Children:
             if on_exit is not None:
                 on_exit(status)
                 continue
-            strangers = True
             if self._spawner.settled < self._spawner.latest:
                 self._unclaimed[pid] = (status, self._spawner.latest)
-        return strangers
 
     def orphans(self) -> bool:
         """Whether processes have come to us by the death of their parents, and live.

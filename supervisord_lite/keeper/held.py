@@ -51,9 +51,9 @@ class Held:
         descriptor = self._by_name[name] = self._limit.settle(descriptor)
         if _only_here(name):
             self._notifier.store({name: descriptor})
-        if stat.S_ISFIFO((found := os.fstat(descriptor)).st_mode):
+        if (inode := _pipe_at(f"/proc/self/fd/{descriptor}")) != 0:
             access = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE
-            self._journal.append({"pipe": name, "inode": found.st_ino, "access": access})
+            self._journal.append({"pipe": name, "inode": inode, "access": access})
 
     def drop(self, name: str) -> None:
         descriptor = self._by_name.pop(name, None)
@@ -61,7 +61,7 @@ class Held:
             return
         if _only_here(name):
             self._notifier.forget((name,))
-        if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+        if _pipe_at(f"/proc/self/fd/{descriptor}") != 0:  # a named one is found by its name
             self._journal.append({"pipe": name, "inode": 0, "access": 0})
         os.close(descriptor)
 

@@ -9,6 +9,7 @@ One thread with one epoll; only spawning happens elsewhere (`spawner`). Nothing 
 """
 
 import contextlib
+import gc
 import os
 import select
 import time
@@ -22,13 +23,14 @@ from supervisord_lite.keeper.adoption import adopt
 from supervisord_lite.keeper.children import Children
 from supervisord_lite.keeper.complaint import complain
 from supervisord_lite.keeper.held import Held
+from supervisord_lite.keeper.job import Answer
 from supervisord_lite.keeper.journal import Journal
 from supervisord_lite.keeper.orders import HANDLERS, inherited_environment
 from supervisord_lite.keeper.protocol import BrokenLink, Packet
 from supervisord_lite.keeper.runs import Phase, Run, Runs
 from supervisord_lite.keeper.seat import Seat
 from supervisord_lite.keeper.signals import SignalPipe
-from supervisord_lite.keeper.spawner import Answer, Spawner
+from supervisord_lite.keeper.spawner import Spawner
 from supervisord_lite.keeper.sweeper import Sweeper
 from supervisord_lite.keeper.trees import Trees, group_is_empty
 from supervisord_lite.linux import pidfd
@@ -37,6 +39,8 @@ from supervisord_lite.linux.notify import Notifier, stored_descriptors
 from supervisord_lite.linux.prctl import become_subreaper
 from supervisord_lite.linux.process_table import zombie_status
 
+_AWAY = 1.0  # seconds that waiting may take longer than asked, before something was wrong
+_TURNS_BETWEEN_COLLECTIONS = 5000
 _AFTER_A_BUG = 0.1  # seconds: what fails again and again must not take the processor
 
 
@@ -81,6 +85,8 @@ class Keeper:
         self.seat = Seat(self.spawner, settings.manager, hold=settings.hold)
         self._adopted: dict[int, Run] = {}
         self._undelivered: dict[int, Packet] = {}  # signals that no manager has dealt with yet
+        self._turns = 0
+        gc.disable()
         self._link_watched = False
         self._link_waits = False  # for room in the socket
         self._code: int | None = None
@@ -101,14 +107,29 @@ class Keeper:
         while self._code is None:
             try:
                 self._turn()
+                self._collect_garbage()
             except Exception:  # noqa: BLE001 - workers live by this loop: it outlives its own bugs
                 complain(traceback.format_exc())
                 time.sleep(_AFTER_A_BUG)
         return self._code
 
+    def _collect_garbage(self) -> None:
+        """Only here, in the main thread: a socket that is finalized in a spawner's thread would
+        close a number of that thread's table.
+        """
+        self._turns += 1
+        if self._turns % _TURNS_BETWEEN_COLLECTIONS == 0:
+            gc.collect()
+
     def _turn(self) -> None:
         self._attend(time.monotonic())
-        events = self.epoll.poll(self._timeout())
+        timeout, before = self._timeout(), time.monotonic()
+        events = self.epoll.poll(timeout)
+        away = time.monotonic() - before - (timeout or 0.0)
+        if timeout is not None and away > _AWAY:
+            # We were stopped, or the machine was: nobody else had the time that has passed.
+            self.seat.pardon(time.monotonic())
+            self.spawner.pardon(away)
         for descriptor, _ in events:
             self._dispatch(descriptor)
         if self.sweeper.ready(time.monotonic(), idle=not events):
@@ -121,6 +142,7 @@ class Keeper:
         return max(0.0, min(times) - time.monotonic()) if times else None
 
     def _attend(self, now: float) -> None:
+        self.spawner.collect()
         self.spawner.expire(now)
         self.seat.bite(now)
         if self.seat.start_due(now):

@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from supervisord_lite.keeper.job import Answer, Job, Outfit
 from supervisord_lite.keeper.runs import Phase, Run
-from supervisord_lite.keeper.spawner import Answer, Job, Outfit
 from supervisord_lite.keeper.trees import MARK
 from supervisord_lite.linux.descriptors import clear_nonblocking, close_all
 
@@ -94,7 +94,9 @@ def _job(keeper: "Keeper", program: Order, run: Run) -> Job:
 
 
 def _stream(keeper: "Keeper", name: str, attached: Iterator[int], program: Order) -> int:
-    """The descriptor that a stream's name means: `null`, `daemon:N`, `attached`, `held:NAME`."""
+    """The descriptor that a stream's name means: `null`, `daemon:N`, `attached`, `held:NAME`, or
+    that there is none, by an errno: `refused:N`.
+    """
     kind, _, which = name.partition(":")
     if kind == "null":
         return keeper.null
@@ -102,6 +104,8 @@ def _stream(keeper: "Keeper", name: str, attached: Iterator[int], program: Order
         return int(which)
     if kind == "attached":
         return next(attached)
+    if kind == "refused":
+        raise OSError(int(which), os.strerror(int(which)))
     if which not in keeper.held:
         raise OSError(errno.EBADF, f"{which} is not held")
     descriptor = keeper.held[which]

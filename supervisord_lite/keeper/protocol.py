@@ -22,7 +22,7 @@ and `ack`, the number of the last packet of the keeper that is dealt with, order
 
 From the keeper, a packet is one of
 
-    {"tell": "welcome", ...}                     who we are (see `Welcome` in manager.recovery)
+    {"tell": "welcome", ...}                     who we are (see `daemon.keeper_main`)
     {"tell": "records", "records"}               what was remembered
     {"tell": "held", "names"}                    descriptors, which came along in this order
     {"tell": "restored"}                         that was all

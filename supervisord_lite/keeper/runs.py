@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from supervisord_lite.keeper.spawner import Answer
+from supervisord_lite.keeper.job import Answer
 
 
 class Phase(Enum):

@@ -14,8 +14,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from supervisord_lite.keeper import protocol
+from supervisord_lite.keeper.job import Answer, Job
 from supervisord_lite.keeper.protocol import BrokenLink, Link, Packet
-from supervisord_lite.keeper.spawner import DEADLINE, Answer, Job, Spawner
+from supervisord_lite.keeper.spawner import DEADLINE, Spawner
 
 WATCHDOG = 10.0  # seconds that a packet may stay unacknowledged
 _DEATHS = 3
@@ -52,7 +53,8 @@ class Seat:
         """When `attend` is due."""
         if self._start_at is not None:
             return self._start_at
-        return self._unacknowledged[0][1] + WATCHDOG if self._unacknowledged else None
+        waits = self._unacknowledged and self.pid
+        return self._unacknowledged[0][1] + WATCHDOG if waits else None
 
     def start_due(self, now: float) -> bool:
         return self._start_at is not None and now >= self._start_at
@@ -77,7 +79,7 @@ class Seat:
             self._start_at = None
             on_answer(answer)
 
-        self._spawner.submit(lambda: (job, (*streams, theirs.fileno())), answered)
+        self._spawner.submit(lambda: (job, (*streams, theirs.fileno())), answered, first=True)
 
     def tell(self, packet: Packet, descriptors: Sequence[int] = ()) -> int:
         """Tell the manager something; the number by which it will be acknowledged."""
@@ -93,15 +95,18 @@ class Seat:
         while self._unacknowledged and self._unacknowledged[0][0] <= number:
             self._unacknowledged.popleft()
 
-    def bite(self, now: float) -> bool:
+    def bite(self, now: float) -> None:
         """The watchdog: kill a manager that has not acknowledged in time."""
         late = self._unacknowledged and now >= self._unacknowledged[0][1] + WATCHDOG
         if not (late and self.pid):
-            return False
+            return
         self.last_words = f"killed: it had not answered for {WATCHDOG:.0f} s"
         self._unacknowledged.clear()
         os.kill(self.pid, signal.SIGKILL)
-        return True
+
+    def pardon(self, now: float) -> None:
+        """Count the time of everything that is unacknowledged from now on."""
+        self._unacknowledged = deque((number, now) for number, _ in self._unacknowledged)
 
     def dismiss(self) -> None:
         """The manager has let go of its link; see that it ends."""

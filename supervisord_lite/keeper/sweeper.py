@@ -35,6 +35,7 @@ class Sweeper:
         self._settle = settle
         self._due: dict[Run, float] = {}
         self._watched: dict[int, Run] = {}
+        self._with_watch: set[Run] = set()
 
     @property
     def waiting(self) -> bool:
@@ -72,23 +73,24 @@ class Sweeper:
 
     def _watch(self, run: Run) -> bool:
         """Have the death of one living member wake us; False if none is alive."""
-        if run in self._watched.values():
+        if run in self._with_watch:
             return True
         for pid in run.known:
             with self._limit.allocation():
                 descriptor = pidfd.open_pidfd(pid)
             if descriptor is not None:
                 self._watched[descriptor] = run
+                self._with_watch.add(run)
                 self._epoll.register(descriptor, select.EPOLLIN)
                 return True
         return False
 
-    def noticed(self, descriptor: int, now: float) -> bool:
-        """A watched process has died; False if this is none of the sweeper's descriptors."""
+    def noticed(self, descriptor: int, now: float) -> None:
+        """A watched process has died, if this is one of the sweeper's descriptors."""
         run = self._watched.pop(descriptor, None)
         if run is None:
-            return False
+            return
+        self._with_watch.discard(run)
         self._epoll.unregister(descriptor)
         os.close(descriptor)
         self._due.setdefault(run, now)
-        return True

@@ -6,9 +6,11 @@ Source: sd_notify(3), sd_pid_notify_with_fds(3), sd_listen_fds(3).
 import array
 import os
 import socket
+import time
 from collections.abc import Iterable, Mapping
 from urllib.parse import quote, unquote
 
+_DEAF = 60.0  # seconds in which somebody who did not read is not waited for
 _PATIENCE = 5.0  # seconds that a busy service manager is waited for
 _LONGEST_NAME = 255  # of a stored descriptor's name; a longer one is not taken
 _FIRST = 3  # SD_LISTEN_FDS_START
@@ -21,6 +23,7 @@ class Notifier:
         """`address` is the value of NOTIFY_SOCKET, or None."""
         if address and address.startswith("@"):
             address = f"\0{address[1:]}"
+        self._deaf_until = 0.0
         self._address = address
 
     @property
@@ -35,8 +38,12 @@ class Notifier:
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, ancillary)] if ancillary else []
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as way:
-                way.settimeout(_PATIENCE)
+                way.settimeout(_PATIENCE if time.monotonic() >= self._deaf_until else 0.0)
                 way.sendmsg([state.encode()], rights, 0, self._address)
+        except (TimeoutError, BlockingIOError):
+            # Whoever does not read is not waited for again and again.
+            self._deaf_until = time.monotonic() + _DEAF
+            return False
         except OSError:
             return False
         return True

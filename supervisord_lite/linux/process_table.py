@@ -18,6 +18,12 @@ class Entry:
     group: int
     session: int
     started: int
+    threads: int
+
+    @property
+    def lives(self) -> bool:
+        """Not dead, that is; a zombie whose other threads run on is alive, too."""
+        return self.state not in "ZX" or self.threads > 1
 
 
 def read_entry(pid: int) -> Entry | None:
@@ -41,6 +47,7 @@ def read_entry(pid: int) -> Entry | None:
         int(fields[2]),
         int(fields[3]),
         int(fields[19]),
+        int(fields[17]),
     )
 
 
@@ -81,7 +88,7 @@ class ProcessTable:
 
     def __init__(self) -> None:
         entries = (read_entry(int(name)) for name in os.listdir("/proc") if name.isdecimal())
-        self.entries = {e.pid: e for e in entries if e is not None and e.state not in "ZX"}
+        self.entries = {e.pid: e for e in entries if e is not None and e.lives}
         self._children: dict[int, list[int]] = {}
         for entry in self.entries.values():
             self._children.setdefault(entry.parent, []).append(entry.pid)

@@ -82,7 +82,7 @@ class Manager:
         self._core = CoreLoop(fleet, self._executor.carry_out)
         self.notices = Notices(link, fleet, terminal=bool(given.greeting.get("terminal")))
         self._plane = self._take_over_output(given)
-        self._compiler = Compiler(link, given.held, given.greeting.get("files", ()))
+        self._compiler = Compiler(link, given.held, given.greeting.get("compiler", ()))
         self._waiters = Waiters(fleet)
         self._control = ControlSocket(given.held, self._executor.hold, self._listen)
         self._service = Service(self._core, link, self._waiters, self._compiler, self)
@@ -310,17 +310,23 @@ class Manager:
         if self._ending:
             return
         self._ending = True
-        await asyncio.to_thread(self._plane.flush, _LAST_WORDS)
+        try:
+            await self._tidy(remove_socket=remove_socket)
+        finally:  # whatever goes wrong with the tidying, the daemon ends
+            self._link.order(orders)
+            await self._link.drained()
+        if not self.done.done():
+            self.done.set_result("exit")
+
+    async def _tidy(self, *, remove_socket: bool) -> None:
+        if not await asyncio.to_thread(self._plane.flush, _LAST_WORDS):
+            self.notices.say("gave up on the last output of some worker: its log does not take it")
+        if remove_socket:
+            self._control.remove()
         if self._server is not None:
             await self._server.close()
         await asyncio.to_thread(self._plane.stop, _LAST_WORDS)
-        if remove_socket:
-            self._control.remove()
         await asyncio.to_thread(self.notices.console.stop, 1.0)
-        self._link.order(orders)
-        await self._link.drained()
-        if not self.done.done():
-            self.done.set_result("exit")
 
     def _keeper_is_gone(self) -> None:
         """Let go of everything between two steps, so that whoever comes next finds it whole."""

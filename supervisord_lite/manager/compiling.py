@@ -8,7 +8,6 @@ output. Nothing but that JSON is ever read here: no YAML, no validation library.
 import asyncio
 import json
 import os
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,11 +39,6 @@ class Compiled:
     text: str
 
 
-def command(files: Sequence[str]) -> list[str]:
-    """The command of the compiler. -P: nothing is imported from the working directory."""
-    return [sys.executable, "-P", "-m", "supervisord_lite.config.compiler", *files]
-
-
 def read_compiled(text: str) -> Compiled:
     """Read what the compiler wrote. Raises `BadConfiguration`."""
     try:
@@ -60,10 +54,12 @@ def read_compiled(text: str) -> Compiled:
 class Compiler:
     """Orders compilations and takes their results from the keeper's facts."""
 
-    def __init__(self, link: KeeperLink, held: dict[str, int], files: Sequence[str]) -> None:
-        """`held` has the outputs of compilations that were ordered before this manager."""
+    def __init__(self, link: KeeperLink, held: dict[str, int], command: Sequence[str]) -> None:
+        """`held` has the outputs of compilations that were ordered before this manager; `command`
+        is the compiler's, with the files.
+        """
         self._link = link
-        self._files = files
+        self._command = command
         self._outputs = {name: held[name] for name in (APPLY, LOOK) if name in held}
         self._waiting: dict[str, asyncio.Future[str]] = {}
         self._one_at_a_time = asyncio.Lock()
@@ -96,7 +92,7 @@ class Compiler:
         if output is not None:
             with open(output, "rb") as stream:
                 stream.seek(0)
-                text = stream.read().decode()
+                text = stream.read().decode(errors="replace")
         if fact["tell"] == "failed":
             problem = f"cannot start the compiler: {fact['stage']}: {fact['message']}"
             text = json.dumps({"problems": [problem]})
@@ -110,7 +106,7 @@ class Compiler:
         self._outputs[helper] = output
         # Runs of a helper are numbered by the clock: a number must only never be used twice.
         run = time.monotonic_ns() // 1_000_000
-        program = {"argv": command(self._files), "working_dir": "."}
+        program = {"argv": list(self._command), "working_dir": "."}
         streams = ["null", f"held:{helper}", "daemon:2"]
         future = self.inherited(helper)
         self._link.order(

@@ -90,9 +90,12 @@ class Executor:
                 return self._remember_fleet(value)
             case Spawn(instance, run):
                 spec = self._fleet.instances[instance].spec
-                # What is not there the keeper does not find, and says so; the core tries again.
-                with suppress(OSError):
+                try:
                     self.outputs.prepare(spec, run)
+                except (
+                    OSError
+                ) as error:  # the keeper says so in its answer, and the core tries again
+                    return _spawn(spec, run) | {"streams": [f"refused:{error.errno or 0}"]}
                 return _spawn(spec, run)
             case Signal(instance, run, number, to):
                 who = {"instance": instance, "run": run}

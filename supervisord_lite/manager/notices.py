@@ -77,7 +77,7 @@ class Notices:
         instance = self._fleet.instances.get(change.instance)
         if change.after == "RUNNING" and instance and isinstance(instance.state, Running):
             words.append(f"pid {instance.state.pid}")
-        elif (change.before, change.after) in _DULL and not self._terminal:
+        elif (change.before, change.after) in _DULL:
             return  # what comes of it is told in a moment
         text = " ".join(words) + (f": {change.why}" if change.why else "")
         self.say(text, problem=change.after == "FATAL")

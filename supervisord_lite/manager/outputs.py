@@ -5,12 +5,15 @@ A stream's pipe is made at the first run and kept across all later ones. This pr
 descriptor of it beyond what the data plane opens for itself.
 """
 
+import errno
 import os
+import resource
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, Protocol
 
 from supervisord_lite.core.spec import InstanceSpec, Log, Route
+from supervisord_lite.linux.descriptors import has_room
 from supervisord_lite.logs.hop import Hop, make_hop
 from supervisord_lite.logs.plane import DataPlane, make_stream_pipe
 from supervisord_lite.logs.relay import Relay, make_relay_parts
@@ -19,6 +22,7 @@ Hold = Callable[[str, int], None]
 Drop = Callable[[str], None]
 Soon = Callable[..., object]
 
+_RESERVE = 64  # descriptors that are not for logs: control clients, compilations, hops
 _HOP = "hop/"
 _TAP = "tap/"
 
@@ -151,6 +155,8 @@ class Outputs:
                 self._release(stream)
         for stream, log in wanted.items():
             if stream not in self._logs:
+                if not has_room(_RESERVE, resource.getrlimit(resource.RLIMIT_NOFILE)[0]):
+                    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
                 pipe = make_stream_pipe()
                 self._hold(stream, pipe)
                 self._attach(stream, pipe, log)

@@ -3,7 +3,7 @@
 import subprocess
 from pathlib import Path
 
-from supervisord_lite.keeper.spawner import _unprotect
+from supervisord_lite.keeper.spawner_thread import _unprotect
 
 
 def test_an_inherited_score_is_reset() -> None:

@@ -1,0 +1,41 @@
+"""What is spawned: a job, what became of it, and what Popen cannot do for it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Outfit:
+    """What Popen cannot do for a child; see `keeper.outfit`."""
+
+    limits: tuple[tuple[str, int | None, int | None], ...] = ()
+    nice: int | None = None
+    oom_score_adj: int | None = None
+    cpu_affinity: tuple[int, ...] = ()
+    no_new_privileges: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One child to be made. Its descriptors become 0, 1 and 2, further ones 3 and up."""
+
+    argv: Sequence[str]
+    working_dir: str
+    environment: dict[str, str]
+    umask: int | None = None
+    identity: tuple[int, int, tuple[int, ...]] | None = None  # uid, gid, supplementary groups
+    outfit: Outfit = Outfit()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of a job, by its number: a pid and its start time, or the stage and errno of the
+    failure.
+    """
+
+    number: int = 0
+    pid: int = 0
+    started: int = 0
+    stage: str = ""
+    errno: int = 0
+    message: str = ""
