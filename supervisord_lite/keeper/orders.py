@@ -6,13 +6,14 @@ An order names runs, never pids. One about a run that is over is obeyed by doing
 import errno
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from supervisord_lite.keeper.job import Answer, Job, Outfit
+from supervisord_lite.keeper.job import Job, Outfit
 from supervisord_lite.keeper.runs import Phase, Run
 from supervisord_lite.keeper.trees import MARK
-from supervisord_lite.linux.descriptors import clear_nonblocking, close_all
+from supervisord_lite.linux.descriptors import clear_nonblocking
 
 if TYPE_CHECKING:
     from supervisord_lite.keeper.keeper import Keeper
@@ -55,31 +56,20 @@ def _drop(keeper: "Keeper", order: Order, _: list[int]) -> None:
         keeper.held.drop(name)
 
 
-def _spawn(keeper: "Keeper", order: Order, descriptors: list[int]) -> None:
-    attached = [descriptors.pop(0) for _ in range(order["streams"].count("attached"))]
-    if keeper.runs.refusal(order["instance"], order["run"]):
-        close_all(attached)  # a resend; what is true of the run has been told, or will be
-    else:
-        _spawn_run(keeper, order, attached)
-
-
-def _spawn_run(keeper: "Keeper", order: Order, attached: list[int]) -> None:
+def _spawn(keeper: "Keeper", order: Order, _: list[int]) -> None:
     """Have a run made, and tell of it."""
     run = Run(order["instance"], order["run"])
+    if keeper.runs.refusal(run.instance, run.number):
+        return  # a resend; what is true of the run has been told, or will be
     program = order["program"]
     keeper.journal.append({"intent": [run.instance, run.number]})
     keeper.runs.add(run)
 
     def prepare() -> tuple[Job, list[int]]:
-        given = iter(attached)
-        streams = [_stream(keeper, name, given, program) for name in order["streams"]]
+        streams = [_stream(keeper, name, program) for name in order["streams"]]
         return _job(keeper, program, run), streams
 
-    def answered(answer: Answer) -> None:
-        close_all(attached)
-        keeper.spawn_answered(run, answer)
-
-    keeper.spawner.submit(prepare, answered)
+    keeper.spawner.submit(prepare, partial(keeper.spawn_answered, run))
 
 
 def _job(keeper: "Keeper", program: Order, run: Run) -> Job:
@@ -93,17 +83,15 @@ def _job(keeper: "Keeper", program: Order, run: Run) -> Job:
     )
 
 
-def _stream(keeper: "Keeper", name: str, attached: Iterator[int], program: Order) -> int:
-    """The descriptor that a stream's name means: `null`, `daemon:N`, `attached`, `held:NAME`, or
-    that there is none, by an errno: `refused:N`.
+def _stream(keeper: "Keeper", name: str, program: Order) -> int:
+    """The descriptor that a stream's name means: `null`, `daemon:N`, `held:NAME`; or that there is
+    none, by an errno: `refused:N`.
     """
     kind, _, which = name.partition(":")
     if kind == "null":
         return keeper.null
     if kind == "daemon":
         return int(which)
-    if kind == "attached":
-        return next(attached)
     if kind == "refused":
         raise OSError(int(which), os.strerror(int(which)))
     if which not in keeper.held:

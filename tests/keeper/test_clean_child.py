@@ -37,13 +37,15 @@ print(json.dumps({
 
 
 def output(manager: Manager, *argv: str, instance: str = NAME, run: int = 1, **program: Any) -> str:
-    """What a child writes to a pipe that is attached to its spawn."""
+    """What a child writes to a pipe that the keeper holds for as long as the spawn takes."""
     read_end, write_end = os.pipe()
-    streams = ["null", "attached", "attached"]
+    name = f"{instance}/out"
+    streams = ["null", f"held:{name}", f"held:{name}"]
     order = spawn(instance, run, *argv, streams=streams, **program)
-    manager.order(order, descriptors=[write_end, write_end])
+    manager.order({"do": "hold", "name": name}, order, descriptors=[write_end])
     os.close(write_end)
     assert manager.answer(instance)["tell"] == "spawned", manager.answer(instance)
+    manager.order({"do": "drop", "names": [name]})
     with open(read_end, encoding="utf-8") as stream:
         return stream.read()
 
