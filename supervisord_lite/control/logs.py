@@ -153,15 +153,52 @@ def _snapshot(logs: LogAccess, source: Source, lines: int) -> Mapping[str, Any]:
         reader.close()
 
 
+class Readers:
+    """The readers of one answer, which may end at any moment: also while a thread opens them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._readers: list[Reader] = []
+        self._closed = False
+
+    def open(self, logs: LogAccess, source: Source, lines: int) -> Reader:
+        """One more. It blocks."""
+        reader = Reader(logs, source, lines)
+        with self._lock:
+            if not self._closed:
+                self._readers.append(reader)
+                return reader
+        reader.close()
+        raise Unreadable("nobody waits for it any more")
+
+    def open_all(self, logs: LogAccess, wanted: Sequence[Source], lines: int) -> list[Reader]:
+        return [self.open(logs, source, lines) for source in wanted]
+
+    def close_soon(self) -> None:
+        """Have a thread close them. Nobody waits for that: what is awaited can be cancelled, and
+        then would not happen.
+        """
+        asyncio.get_running_loop().run_in_executor(None, self.close)
+
+    def close(self) -> None:
+        """Close those that are open, and those that will be."""
+        with self._lock:
+            self._closed = True
+            readers, self._readers = self._readers, []
+        for reader in readers:
+            reader.close()
+
+
 async def raw(logs: LogAccess, wanted: Sequence[Source], lines: int) -> AsyncIterator[bytes]:
     """What is in these logs now, byte by byte as it was written, one log after the other."""
     for source in wanted:
-        reader = await asyncio.to_thread(Reader, logs, source, lines)
+        readers = Readers()
         try:
+            reader = await asyncio.to_thread(readers.open, logs, source, lines)
             while piece := await asyncio.to_thread(reader.read_raw):
                 yield piece
         finally:
-            await asyncio.to_thread(reader.close)
+            readers.close_soon()
 
 
 async def follow(logs: LogAccess, wanted: Sequence[Source], lines: int) -> AsyncIterator[bytes]:
@@ -169,14 +206,14 @@ async def follow(logs: LogAccess, wanted: Sequence[Source], lines: int) -> Async
 
     A `position` of each stream comes first, so that a client can resume what has been silent.
     """
-    readers: list[Reader] = []
+    opened = Readers()
     wakeups = Wakeups(len(wanted))
     cancels = [
         logs.watch(source.instance, source.stream, wakeups.waker(number))
         for number, source in enumerate(wanted)
     ]
     try:
-        readers = await asyncio.to_thread(_open_all, logs, wanted, lines)
+        readers = await asyncio.to_thread(opened.open_all, logs, wanted, lines)
         yield b"".join(_event("position", reader.piece("")) for reader in readers)
         while True:
             number = await wakeups.next()
@@ -189,23 +226,7 @@ async def follow(logs: LogAccess, wanted: Sequence[Source], lines: int) -> Async
     finally:
         for cancel in cancels:
             cancel()
-        await asyncio.to_thread(_close_all, readers)
-
-
-def _open_all(logs: LogAccess, wanted: Sequence[Source], lines: int) -> list[Reader]:
-    readers: list[Reader] = []
-    try:
-        for source in wanted:
-            readers.append(Reader(logs, source, lines))  # noqa: PERF401 - closed if a later one fails
-    except BaseException:
-        _close_all(readers)
-        raise
-    return readers
-
-
-def _close_all(readers: Sequence[Reader]) -> None:
-    for reader in readers:
-        reader.close()
+        opened.close_soon()
 
 
 class Wakeups:

@@ -1,7 +1,9 @@
 """Logs over the API: what is there, what comes, and where a client that lost it goes on."""
 
+import asyncio
 import json
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,8 @@ import httpx
 import pytest
 
 from supervisord_lite.client import ApiError, Client
-from tests.control.conftest import Daemon
+from supervisord_lite.control.logs import Source, follow
+from tests.control.conftest import Daemon, FileLogs, FileTail
 
 
 @pytest.fixture
@@ -164,3 +167,34 @@ def test_client_that_leaves_ends_its_watch(daemon: Daemon) -> None:
         assert daemon.logs.watchers
         connection.shutdown(socket.SHUT_RDWR)
     daemon.until(lambda: not daemon.logs.watchers)
+
+
+class SlowLogs(FileLogs):
+    """A disk that answers when it is told to."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self.asked, self.may = threading.Event(), threading.Event()
+        self.opened: list[FileTail] = []
+
+    def open(self, instance: str, stream: str, *, lines: int, position: str | None) -> FileTail:
+        self.asked.set()
+        assert self.may.wait(30)
+        self.opened.append(super().open(instance, stream, lines=lines, position=position))
+        return self.opened[-1]
+
+
+def test_a_follower_that_gives_up_early_leaves_nothing_open(tmp_path: Path) -> None:
+    """A client that goes while its logs are being opened costs no descriptor."""
+    logs = SlowLogs(tmp_path)
+
+    async def give_up() -> None:
+        stream = follow(logs, [Source("web:0", "stdout", None)], 10)
+        first = asyncio.ensure_future(anext(stream))
+        await asyncio.to_thread(logs.asked.wait, 30)
+        first.cancel()
+        await asyncio.wait((first,))
+        logs.may.set()
+
+    asyncio.run(give_up())
+    assert [tail._file.closed for tail in logs.opened] == [True]
