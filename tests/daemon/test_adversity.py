@@ -4,48 +4,19 @@ spawn that hangs, a hold from the first moment.
 
 import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from supervisord_lite.linux.process_table import read_entry
+from tests.conftest import Leased
 from tests.daemon.conftest import SLEEP, Daemon
 
-# A file with a write lease keeps whoever wants to exec it waiting (fcntl(2), F_SETLEASE).
-HOLD_LEASE = """
-import fcntl, signal, sys
-signal.signal(signal.SIGIO, lambda *_: None)
-program = open(sys.argv[1], "rb")
-fcntl.fcntl(program, fcntl.F_SETLEASE, fcntl.F_WRLCK)
-print("held", flush=True)
-sys.stdin.read()
-"""
 
-
-@pytest.fixture
-def hanging(tmp_path: Path) -> Iterator[str]:
-    """A program whose exec hangs."""
-    program = tmp_path / "hanging"
-    program.write_text(f"#!/bin/sh\nexec {SLEEP}\n")
-    program.chmod(0o700)
-    holder = subprocess.Popen(
-        [sys.executable, "-c", HOLD_LEASE, str(program)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )
-    assert holder.stdout is not None
-    assert holder.stdout.readline() == b"held\n"
-    yield str(program)
-    holder.communicate()
-
-
-def test_a_hung_spawn_keeps_nobody_from_asking(daemon: Daemon, hanging: str) -> None:
+def test_a_hung_spawn_keeps_nobody_from_asking(daemon: Daemon, leased: Leased) -> None:
     """The control API opens and other workers run although some never get through exec."""
-    daemon.run({"hung": {"command": hanging, "instances": 2}, "web": {"command": SLEEP}})
+    daemon.run({"hung": {"command": str(leased.path), "instances": 2}, "web": {"command": SLEEP}})
     daemon.await_state("web:0", "RUNNING")
     assert daemon.state("hung:0") == "STARTING"
 

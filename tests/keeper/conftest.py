@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ class Manager:
 
     def __init__(self, pid: int, link: Link) -> None:
         self.pid = pid
+        self._process = os.pidfd_open(pid)
         self.link = link
         self.facts: list[Packet] = []
         self.records: dict[str, str] = {}
@@ -94,6 +96,12 @@ class Manager:
             packet, _ = self._next()
             self.facts.append(packet)
 
+    def end(self) -> None:
+        """End the process, which may have outlived its keeper."""
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._process, signal.SIGKILL)
+        os.close(self._process)
+
     def kill(self) -> None:
         """Die now. What was sent is sent."""
         os.kill(self.pid, signal.SIGKILL)
@@ -151,6 +159,7 @@ class Stage:
         self._listener.close()
         for manager in self._managers:
             manager.close()
+            manager.end()
         if self.process is None:
             return
         if self.process.poll() is None:

@@ -2,10 +2,7 @@
 
 import errno
 import os
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +11,7 @@ import pytest
 from supervisord_lite.keeper.protocol import Packet
 from supervisord_lite.linux.process_table import ProcessTable
 from tests.cli.conftest import until
+from tests.conftest import Leased
 from tests.keeper.conftest import Stage, spawn
 
 NAME = "web:0"
@@ -134,48 +132,6 @@ def test_brief_children_are_accounted_for(stage: Stage) -> None:
         fact = manager.fact("exited", f"brief:{number}")
         assert fact["status"] == (number % 100) << 8
         manager.acknowledge()
-
-
-# A file with a write lease keeps whoever wants to exec it waiting (fcntl(2), F_SETLEASE), up to
-# the 45 s of /proc/sys/fs/lease-break-time; so does a working directory on a dead file server.
-HOLD_LEASE = """
-import fcntl, signal, sys
-signal.signal(signal.SIGIO, lambda *_: None)
-program = open(sys.argv[1], "rb")
-fcntl.fcntl(program, fcntl.F_SETLEASE, fcntl.F_WRLCK)
-print("held", flush=True)
-sys.stdin.read()
-fcntl.fcntl(program, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-"""
-
-
-class Leased:
-    """A program whose exec hangs until `release`."""
-
-    def __init__(self, directory: Path, content: bytes) -> None:
-        self.path = directory / "leased"
-        self.path.write_bytes(content)
-        self.path.chmod(0o700)
-        self.holder = subprocess.Popen(
-            [sys.executable, "-c", HOLD_LEASE, str(self.path)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
-        assert self.holder.stdout is not None
-        assert self.holder.stdout.readline() == b"held\n"
-
-    def release(self) -> None:
-        self.holder.communicate()
-
-
-@pytest.fixture
-def leased(tmp_path: Path) -> Iterator[Leased]:
-    """A script that leaves a witness and sleeps."""
-    script = f"#!/bin/sh\ntouch {tmp_path}/witness\nexec sleep 100000\n"
-    program = Leased(tmp_path, script.encode())
-    yield program
-    if program.holder.poll() is None:
-        program.release()
 
 
 def test_hung_spawn_blocks_no_other(stage: Stage, leased: Leased) -> None:
