@@ -61,7 +61,7 @@ def test_restart_with_a_bad_file_changes_nothing(machine: Machine) -> None:
     workers = machine.pids()
     machine.configure({"web": {"comand": "sleep 1"}})
     machine.systemctl("restart", UNIT)
-    assert "supervisord-lite.yaml:1:" in machine.output()
+    until(lambda: "supervisord-lite.yaml:1:" in machine.output())
     assert machine.pids() == workers
 
 
@@ -170,7 +170,7 @@ def test_reload_of_a_bad_file_fails_and_changes_nothing(machine: Machine) -> Non
     workers = machine.pids()
     machine.configure({"web": {"comand": "sleep 1"}})
     assert machine.run("systemctl", "reload", UNIT).returncode != 0
-    assert "supervisord-lite.yaml:1:" in machine.output()
+    until(lambda: "supervisord-lite.yaml:1:" in machine.output())
     assert machine.pids() == workers
     assert (machine.show("ActiveState"), machine.show("SubState")) == ("active", "running")
 
