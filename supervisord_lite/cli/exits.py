@@ -1,7 +1,10 @@
-"""Exit codes of `slctl`, in one place, and the way every error becomes one of them."""
+"""Exit codes of `slctl`, in one place, and the way every error becomes one of them. The table of
+these and of the daemon's is in docs/slctl.md.
+"""
 
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -15,6 +18,7 @@ from supervisord_lite.client import (
     SeveralDaemons,
     TimedOut,
 )
+from supervisord_lite.core.signals import signal_name
 
 FAILED = 1  # an instance failed, or the daemon refused
 USAGE = 2  # wrong arguments, or a configuration that cannot be used
@@ -22,7 +26,8 @@ NO_DAEMON = 3
 UNKNOWN_NAME = 4
 TIMEOUT = 5
 DENIED = 6
-CHANGES = 10  # `plan --detailed-exitcode` only
+CHANGES = 2  # `plan` only, whose errors are all FAILED: as Terraform's detailed exit code
+BY_SIGNAL = 128  # plus the signal's number, as shells count
 
 _OF_STATUS = {400: USAGE, 403: DENIED, 404: UNKNOWN_NAME, 422: USAGE}
 
@@ -35,13 +40,29 @@ class Commands(click.Group):
             result = super().invoke(ctx)
             sys.stdout.flush()  # here, where a reader that has left is no traceback
         except ClientError as error:
-            complain(str(error))
-            for problem in getattr(error, "problems", ()):
-                complain(problem)
+            say(error)
             ctx.exit(code_of(error))
         except KeyboardInterrupt:
-            ctx.exit(130)  # 128 + SIGINT, as shells count
+            ctx.exit(BY_SIGNAL + signal.SIGINT)
         return result
+
+
+class PlanCommand(click.Command):
+    """A command whose exit code 2 means no error, not even one in its arguments."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            error.show()
+            ctx.exit(FAILED)
+
+
+def say(error: ClientError) -> None:
+    """The error and all that belongs to it, to stderr."""
+    complain(str(error))
+    for problem in getattr(error, "problems", ()):
+        complain(problem)
 
 
 def code_of(error: ClientError) -> int:
@@ -64,3 +85,16 @@ def finish(failures: Sequence[bool]) -> None:
     """
     if failures:
         click.get_current_context().exit(TIMEOUT if all(failures) else FAILED)
+
+
+def as_the_run(ending: Mapping[str, Any]) -> None:
+    """Leave with the exit code of a run; one that nobody knows is a failure."""
+    if ending["signal"] is not None:
+        code = BY_SIGNAL + _number(ending["signal"])
+    else:
+        code = FAILED if ending["code"] is None else ending["code"]
+    click.get_current_context().exit(code)
+
+
+def _number(name: str) -> int:
+    return next(number for number in range(1, 65) if signal_name(number) == name)

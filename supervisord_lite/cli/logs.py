@@ -1,7 +1,8 @@
 """Showing logs: the text as it was written, or each line behind the name of who wrote it."""
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from supervisord_lite.cli.render import escape, escape_lines
@@ -9,6 +10,16 @@ from supervisord_lite.client import Client
 
 # A line that does not end is shown in pieces of about this many characters.
 _LONGEST_LINE = 65536
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Whose logs, and what of them."""
+
+    names: tuple[str, ...]
+    selector: str | None
+    lines: int
+    stream: str | None
 
 
 class Printer:
@@ -42,9 +53,11 @@ class Printer:
         return "".join(f"{title} | {line}\n" for line in lines)
 
 
-def show(client: Client, names: Sequence[str], lines: int, stream: str | None) -> None:
+def show(client: Client, wanted: Wanted) -> None:
     """Print what is in the logs now."""
-    pieces = client.logs(names, lines=lines, stream=stream)
+    pieces = client.logs(
+        wanted.names, selector=wanted.selector, lines=wanted.lines, stream=wanted.stream
+    )
     printer = Printer(prefixed=len(pieces) > 1)
     for piece in pieces:
         printer.show(piece)
@@ -62,12 +75,13 @@ def _rest(client: Client, piece: Mapping[str, Any]) -> Iterator[Mapping[str, Any
         yield piece
 
 
-def follow(client: Client, names: Sequence[str], lines: int, stream: str | None) -> None:
+def follow(client: Client, wanted: Wanted) -> None:
     """Print output as it comes, until the daemon is gone."""
-    logs = client.logs(names, lines=0, stream=stream)
+    names, selector, stream = wanted.names, wanted.selector, wanted.stream
+    logs = client.logs(names, selector=selector, lines=0, stream=stream)
     printer = Printer(prefixed=len(logs) > 1)
     try:
-        for piece in client.follow(names, lines=lines, stream=stream):
+        for piece in client.follow(names, selector=selector, lines=wanted.lines, stream=stream):
             printer.show(piece)
     finally:
         printer.end()

@@ -1,12 +1,23 @@
 """Showing a plan: what a reload would do, or has done, to each instance, and why."""
 
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from supervisord_lite.cli.options import dump
 from supervisord_lite.cli.render import escape
 
 _KEEP = "keep"
+
+
+def show(plan: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print a plan."""
+    if as_json:
+        dump(plan)
+        return
+    for line in lines(plan):
+        sys.stdout.write(line + "\n")
 
 
 def lines(plan: Mapping[str, Any]) -> Iterator[str]:
@@ -14,7 +25,9 @@ def lines(plan: Mapping[str, Any]) -> Iterator[str]:
     entries = [entry for entry in plan["entries"] if entry["action"] != _KEEP]
     width = max((len(entry["instance"]) for entry in entries), default=0)
     for entry in entries:
-        yield f"{entry['action']:<7}  {escape(entry['instance']):<{width}}  {escape(entry['why'])}"
+        how = f" ({escape(entry['how'])})" if entry["how"] else ""
+        what = f"{entry['action']:<7}  {escape(entry['instance']):<{width}}"
+        yield f"{what}  {escape(entry['why'])}{how}"
         yield from _changes(entry)
     yield from _changes(plan)
     yield summary(plan)

@@ -7,7 +7,7 @@ a terminal: a log line must not be able to rewrite the screen, or pretend to be 
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import click
@@ -75,21 +75,51 @@ def detail(row: Mapping[str, Any], now: float) -> str:
     return ", ".join(part for part in _details(row, now) if part)
 
 
-def _details(row: Mapping[str, Any], now: float) -> list[str]:
+def _details(row: Mapping[str, Any], now: float) -> Iterator[str]:
     state = row["state"]
-    parts: list[str] = []
     if row["pid"] is not None:
-        parts.append(f"pid {row['pid']}")
+        yield f"pid {row['pid']}"
     if state == "RUNNING" and row["since"] is not None:
-        parts.append(f"uptime {clock(now - row['since'])}")
+        yield f"uptime {clock(now - row['since'])}"
     if row["why"]:
-        parts.append(escape(row["why"]))
+        yield escape(row["why"])
     elif state in {"EXITED", "BACKOFF"} and row["last_exit"]:
-        parts.append(ending(row["last_exit"]))
-    if row["next"] is not None and state in {"BACKOFF", "WAITING"}:
-        parts.append(f"next try in {max(0.0, row['next'] - now):.1f}s")
-    parts += [escape(log["trouble"]) for log in row["logs"].values() if log["trouble"]]
-    return parts
+        yield ending(row["last_exit"])
+    if row.get("health") == "healthy":
+        yield "healthy"
+    if "status" in row:
+        yield f'"{escape(row["status"])}"'
+    yield from _times(row, now)
+    yield from (f"{hook['point']} hook under way" for hook in row.get("hooks", ()))
+    if "usage" in row:
+        yield from _usage(row["usage"])
+    yield from map(escape, row.get("breaches", ()))
+    yield from (escape(log["trouble"]) for log in row["logs"].values() if log["trouble"])
+
+
+def _times(row: Mapping[str, Any], now: float) -> Iterator[str]:
+    """When something happens by itself, and what stands in line."""
+    if row["next"] is not None and row["state"] == "BACKOFF":
+        yield f"next try in {max(0.0, row['next'] - now):.1f}s"
+    elif row["next"] is not None:
+        yield f"next run {moment(row['next'])}"
+    if "deadline" in row:
+        yield f"{max(0.0, row['deadline'] - now):.1f}s left for that"
+    if "queued" in row:
+        yield f"{row['queued']} queued"
+
+
+def _usage(usage: Mapping[str, float]) -> Iterator[str]:
+    if "memory" in usage:
+        yield f"memory {usage['memory'] / 2**20:.1f} MiB"
+    if "cpu" in usage:
+        yield f"cpu {usage['cpu']:.0%}"
+
+
+def rollout(one: Mapping[str, Any]) -> str:
+    """How far the roll-out of a worker is, and why it did not get on."""
+    text = f"{escape(one['worker'])}: {one['progress']}, {one['replaced']} of {one['of']} replaced"
+    return f"{text}: {escape(one['problem'])}" if one["problem"] else text
 
 
 def ending(last_exit: Mapping[str, Any]) -> str:
@@ -109,3 +139,8 @@ def clock(seconds: float) -> str:
     days, hour = divmod(hours, 24)
     text = f"{hour}:{minute:02}:{second:02}"
     return f"{days} day{'s' if days > 1 else ''}, {text}" if days else text
+
+
+def moment(wall: float) -> str:
+    """A time in the time zone of whoever looks."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(wall))

@@ -1,9 +1,15 @@
 """The whole way from files to a configuration, and the short-lived process that goes it.
 
-`python -m supervisord_lite.config.compiler FILE...` answers in one JSON document on its standard
-output: `configuration` (read it with `core.plain.from_plain`) and `listing`, exit code 0; or
-`problems` and `files`, exit code 2. The process bounds its own memory and CPU time, so that the
-daemon neither carries the YAML and validation libraries nor suffers from a hostile file.
+    python -m supervisord_lite.config.compiler FILE... [--scale NAME=COUNT]...
+        [--keep NAME=DECLARED:COUNT]...
+
+answers in one JSON document on its standard output: `configuration` (read it with
+`core.plain.from_plain`) and `listing`, exit code 0; or `problems` and `files`, exit code 2. A
+`--scale` is a number of instances that holds in any case, a `--keep` one of before, which holds
+while the file still declares what it declared then.
+
+The process bounds its own memory and CPU time, so that the daemon neither carries the YAML and
+validation libraries nor suffers from a hostile file.
 """
 
 import gc
@@ -17,13 +23,16 @@ from dataclasses import dataclass
 
 # Looking for plugins means reading the metadata of every installed package.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+if __name__ == "__main__":
+    gc.disable()  # a process that ends soon gains nothing from looking for garbage
 
+from supervisord_lite.config.defaults import apply_defaults
 from supervisord_lite.config.document import Mapping
 from supervisord_lite.config.errors import Invalid, Problems
 from supervisord_lite.config.listing import Row, rows_of
-from supervisord_lite.config.overlay import apply_defaults
 from supervisord_lite.config.place import Place
 from supervisord_lite.config.resolve import resolve
+from supervisord_lite.config.scaling import Scaling, read_options
 from supervisord_lite.config.sources import Sources
 from supervisord_lite.config.validate import validate
 from supervisord_lite.core.plain import to_plain
@@ -43,11 +52,14 @@ class Compiled:
 
 
 def compile_files(
-    paths: Sequence[str], environment: Environment[str, str] | None = None
+    paths: Sequence[str],
+    environment: Environment[str, str] | None = None,
+    scaling: Scaling | None = None,
 ) -> Compiled:
     """Read these files, later ones over earlier ones. Raises `Invalid` with every problem.
 
-    `environment` is what `${VAR}` is taken from; None is that of this process.
+    `environment` is what `${VAR}` is taken from; None is that of this process. `scaling` has the
+    numbers of instances that are not those of the files.
     """
     variables = os.environ if environment is None else environment
     problems = Problems()
@@ -58,7 +70,8 @@ def compile_files(
         raise Invalid(problems.lines(), files)
     document = apply_defaults(_without_extensions(document))
     file = validate(document, problems)
-    configuration = resolve(file, Place(document, (), problems), files, variables)
+    root = Place(document, (), problems)
+    configuration = resolve(file, root, files, variables, scaling or Scaling())
     if problems:
         raise Invalid(problems.lines(), files)
     return Compiled(configuration, tuple(rows_of(document, configuration)))
@@ -72,19 +85,17 @@ def _without_extensions(document: Mapping) -> Mapping:
 
 def main(arguments: Sequence[str]) -> int:
     """Compile the files and print the answer."""
-    gc.disable()  # a process that ends soon gains nothing from looking for garbage
     _bound(resource.RLIMIT_AS, MEMORY_LIMIT)
     _bound(resource.RLIMIT_CPU, CPU_LIMIT)
+    files, scaling = read_options(arguments)
     try:
-        compiled = compile_files(arguments)
+        compiled = compile_files(files, scaling=scaling)
     except Invalid as invalid:
         _answer({"problems": invalid.problems, "files": invalid.files})
         return EXIT_INVALID
     except MemoryError:
-        problem = (
-            f"{arguments[0]}:1:1: cannot compile this within {MEMORY_LIMIT >> 20} MiB of memory"
-        )
-        _answer({"problems": [problem], "files": list(arguments)})
+        problem = f"{files[0]}:1:1: cannot compile this within {MEMORY_LIMIT >> 20} MiB of memory"
+        _answer({"problems": [problem], "files": files})
         return EXIT_INVALID
     _answer(
         {

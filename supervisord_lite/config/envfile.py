@@ -9,8 +9,8 @@ import re
 from pathlib import Path as FilePath
 
 from supervisord_lite.config.errors import Mark, quoted
-from supervisord_lite.config.model import text, variable_name
 from supervisord_lite.config.place import Place
+from supervisord_lite.config.scalars import text, variable_name
 
 MAX_SIZE = 1024 * 1024
 _ESCAPES = {"n": "\n", "t": "\t", '"': '"', "\\": "\\", "$": "$"}

@@ -4,11 +4,10 @@ What a worker has through `defaults` or an anchor is shown with the worker and w
 it really stands. What nobody gave is shown once, under `defaults`, with the origin "default".
 """
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from supervisord_lite.config.document import Mapping, Node, Scalar
-from supervisord_lite.config.errors import Path, dotted
+from supervisord_lite.config.errors import Path, dotted, quotable
 from supervisord_lite.config.place import node_at
 from supervisord_lite.config.streams import DEFAULT_LOG
 from supervisord_lite.config.validate import plain
@@ -50,6 +49,28 @@ BUILT_IN: dict[Path, Any] = {
     ("stdout", "on_full"): "drop",
     ("stderr",): "joined",
     ("no_new_privileges",): "false",
+    ("ready", "timeout"): "60s",
+    ("ready", "interval"): "250ms",
+    ("healthcheck", "interval"): "30s",
+    ("healthcheck", "timeout"): "5s",
+    ("healthcheck", "retries"): "3",
+    ("healthcheck", "start_period"): "0s",
+    ("healthcheck", "jitter"): "0.1",
+    ("healthcheck", "on_unhealthy"): "restart",
+    ("schedule", "timezone"): "UTC",
+    ("schedule", "overlap"): "skip",
+    ("schedule", "missed"): "skip",
+    ("max_memory", "action"): "restart",
+    ("max_cpu", "window"): "1m",
+    ("max_cpu", "action"): "restart",
+    ("max_age", "action"): "restart",
+    ("watch", "debounce"): "500ms",
+    ("update", "strategy"): "recreate",
+    ("update", "max_unavailable"): "1",
+    ("update", "pause"): "0s",
+    ("update", "abort_on_failure"): "true",
+    ("on_exit",): "nothing",
+    ("remember",): "false",
 }
 
 
@@ -58,7 +79,8 @@ def rows_of(document: Mapping, configuration: Configuration) -> list[Row]:
     unsaid: dict[Path, Any] = {
         ("supervisor", "name"): configuration.name,
         ("supervisor", "runtime_dir"): configuration.runtime_dir,
-        ("supervisor", "stop_deadline"): f"{configuration.stop_deadline:g}s",
+        ("supervisor", "state_dir"): configuration.state_dir,
+        ("supervisor", "stop_deadline"): "60s, or 9s as PID 1",
         ("supervisor", "control", "socket"): configuration.control.socket,
         ("supervisor", "control", "mode"): f"{configuration.control.mode:04o}",
     }
@@ -69,15 +91,19 @@ def rows_of(document: Mapping, configuration: Configuration) -> list[Row]:
         for path, value in unsaid.items()
         if _is_open(document, path)
     ]
-    return rows + list(_given(document, ()))
+    _collect(document, "", rows)
+    return rows
 
 
-def _given(node: Node, path: Path) -> Iterator[Row]:
+def _collect(node: Node, path: str, rows: list[Row]) -> None:
+    """Add the values in the node. Every boot goes through all of them, so this has to be quick."""
     if isinstance(node, Mapping):
         for key, value in node.entries.items():
-            yield from _given(value, (*path, key))
-    elif not isinstance(node, Scalar) or not node.null:
-        yield Row(dotted(path), plain(node), f"{node.mark.file}:{node.mark.line}")
+            _collect(value, f"{path}.{quotable(key)}" if path else quotable(key), rows)
+    elif not isinstance(node, Scalar):
+        rows.append(Row(path, plain(node), f"{node.mark.file}:{node.mark.line}"))
+    elif not node.null:
+        rows.append(Row(path, node.text, f"{node.mark.file}:{node.mark.line}"))
 
 
 def _is_open(document: Mapping, path: Path) -> bool:

@@ -1,42 +1,61 @@
-"""Several documents to one: what is laid over another, and `defaults` below every worker.
+"""Several documents to one: what is laid over another.
 
 One rule: mappings are merged key by key, everything else is replaced, and a null takes away what
-lies below. The marks of what stays are kept, so that every value knows its file.
+lies below. Where only one of several keys can hold, the one that lies above does. The marks of
+what stays are kept, so that every value knows its file.
 """
 
 from supervisord_lite.config.document import Mapping, Node, Scalar
 from supervisord_lite.config.errors import Path, Problems, quoted
+from supervisord_lite.config.lifecycle import PROBES, TIMES
 
 _STREAMS = ("stdin", "stdout", "stderr")
+# Keys of a section of which one holds.
+_RIVALS: dict[str, tuple[str, ...]] = {"healthcheck": PROBES, "ready": PROBES, "schedule": TIMES}
 
 
 def overlay(below: Node, above: Node, path: Path = ()) -> Node:
     """`above` laid over `below`. A key's mark stays the first one: it tells whose the thing is."""
     if not isinstance(below, Mapping) or not isinstance(above, Mapping):
         return above
-    if _reroutes(below, above, path):
-        return above
+    section = _section_of_worker(path)
+    if section in _STREAMS and ("channel" in above.entries or "channel" in below.entries):
+        return above  # a stream to a channel has nothing in common with one that leads to a log
     merged = Mapping(below.mark, dict(below.entries), dict(below.keys))
+    if section in _RIVALS:
+        _yield(merged, above, _RIVALS[section])
     for key, node in above.entries.items():
         under = merged.entries.get(key)
         if under is None:
             merged.entries[key] = node
             merged.keys[key] = above.keys[key]
-        elif isinstance(node, Scalar) and node.null:
+        elif is_null(node):
             del merged.entries[key], merged.keys[key]
         else:
             merged.entries[key] = overlay(under, node, (*path, key))
     return merged
 
 
-def _reroutes(below: Mapping, above: Mapping, path: Path) -> bool:
-    """A stream that leads to a channel has nothing in common with one that leads to a log."""
+def is_null(node: Node | None) -> bool:
+    """Whether nothing was written, or a null."""
+    return node is None or (isinstance(node, Scalar) and node.null)
+
+
+def _section_of_worker(path: Path) -> str:
+    """Which section of a worker this is the path of; an empty text if it is none."""
     in_worker = (len(path) == 3 and path[0] == "workers") or (
         len(path) == 2 and path[0] == "defaults"
     )
-    if not in_worker or path[-1] not in _STREAMS:
-        return False
-    return "channel" in above.entries or "channel" in below.entries
+    return str(path[-1]) if in_worker else ""
+
+
+def _yield(below: Mapping, above: Mapping, rivals: tuple[str, ...]) -> None:
+    """Take out of what lies below the rivals of what lies above."""
+    chosen = [key for key in rivals if not is_null(above.entries.get(key))]
+    if chosen:
+        for key in set(rivals) - set(chosen):
+            below.entries.pop(key, None)
+            below.keys.pop(key, None)
 
 
 def refuse_twins(first: Mapping, second: Mapping, problems: Problems) -> None:
@@ -49,34 +68,3 @@ def refuse_twins(first: Mapping, second: Mapping, problems: Problems) -> None:
             if name in one.keys:
                 text = f"cannot give {quoted(name)} twice (it stands at {one.keys[name]} already)"
                 problems.add(mark, (section, name), text)
-
-
-def apply_defaults(document: Mapping) -> Mapping:
-    """The document with `defaults` laid below each of its workers."""
-    defaults, workers = document.entries.get("defaults"), document.entries.get("workers")
-    if not isinstance(defaults, Mapping) or not isinstance(workers, Mapping):
-        return document
-    for_task = _for_task(defaults)
-    merged = {
-        name: overlay(_below(worker, defaults, for_task), worker, ("workers", name))
-        for name, worker in workers.entries.items()
-        if isinstance(worker, Mapping)
-    }
-    complete = Mapping(workers.mark, {**workers.entries, **merged}, workers.keys)
-    return Mapping(document.mark, {**document.entries, "workers": complete}, document.keys)
-
-
-def _below(worker: Mapping, defaults: Mapping, for_task: Mapping) -> Mapping:
-    kind = worker.entries.get("type", defaults.entries.get("type"))
-    return for_task if isinstance(kind, Scalar) and kind.text == "task" else defaults
-
-
-def _for_task(defaults: Mapping) -> Mapping:
-    """`restart: always` as a default is meant for services; a task does not run for ever."""
-    restart = defaults.entries.get("restart")
-    when = restart.entries.get("when") if isinstance(restart, Mapping) else None
-    if not isinstance(restart, Mapping) or not isinstance(when, Scalar) or when.text != "always":
-        return defaults
-    without = {key: node for key, node in restart.entries.items() if key != "when"}
-    entries = {**defaults.entries, "restart": Mapping(restart.mark, without, restart.keys)}
-    return Mapping(defaults.mark, entries, defaults.keys)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path as FilePath
 
-from supervisord_lite.config.document import Mapping, Node, Sequence
+from supervisord_lite.config.document import Mapping, Node, Scalar, Sequence
 from supervisord_lite.config.errors import Mark, Path, Problems
 
 
@@ -23,6 +23,17 @@ class Place:
     def within(self, *path: str | int) -> "Place":
         return Place(self.document, (*self.path, *path), self.problems)
 
+    def beside(self, name: str) -> "Place":
+        """The place of another thing in the same section."""
+        return Place(self.document, (*self.path[:-1], name), self.problems)
+
+    def is_given(self, *path: str | int) -> bool:
+        """Whether the file says something here. What the model has refused is given as well: to
+        call it missing would be one problem too many.
+        """
+        node = node_at(self.document, (*self.path, *path))
+        return node is not None and not (isinstance(node, Scalar) and node.null)
+
     @property
     def mark(self) -> Mark:
         """Where the value stood, or the nearest thing around it that was written."""
@@ -32,6 +43,11 @@ class Place:
     def directory(self) -> str:
         """Where the file is that this was written in: relative paths begin there."""
         return _directory_of(self.mark.file, os.getcwd())
+
+    def require(self, key: str) -> None:
+        """Refuse the section if the file does not give this key of it."""
+        if not self.is_given(key):
+            self.refuse(f"cannot be without {key}")
 
     def refuse(self, text: str) -> None:
         self.problems.add(self.mark, self.path, text)
@@ -68,10 +84,16 @@ def value_mark(document: Mapping, path: Path) -> Mark:
     """Where the value at the path stood. A section is found by its key, which is what one looks
     for; what was not written is found by the nearest section around it.
     """
-    node = node_at(document, path)
-    if node is None:
-        return value_mark(document, path[:-1])
-    parent = node_at(document, path[:-1])
-    if path and isinstance(node, Mapping) and isinstance(parent, Mapping):
-        return parent.keys[str(path[-1])]
-    return node.mark
+    node: Node = document
+    mark = document.mark
+    for part in path:
+        if isinstance(node, Mapping) and isinstance(part, str) and part in node.entries:
+            inner = node.entries[part]
+            mark = node.keys[part] if isinstance(inner, Mapping) else inner.mark
+        elif isinstance(node, Sequence) and isinstance(part, int) and part < len(node.items):
+            inner = node.items[part]
+            mark = inner.mark
+        else:
+            break
+        node = inner
+    return mark

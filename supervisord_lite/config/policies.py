@@ -24,11 +24,11 @@ _UNSAID_STOP = InstanceSpec("", "", 0, Program((), "")).stop
 
 def restart_of(section: Restart | None, kind: Kind, place: Place) -> RestartPolicy:
     """The policy; what the section leaves open is as `RestartPolicy` has it, except that a task
-    is not run again and that `max_delay` is never below a `delay` that was asked for.
+    or a job is not run again and that `max_delay` is never below a `delay` that was asked for.
     """
     given = section.given() if section else {}
-    if kind is Kind.TASK and given.setdefault("when", When.NEVER) is When.ALWAYS:
-        place.within("when").refuse("cannot restart a task always (try on-failure or never)")
+    if kind is not Kind.SERVICE and given.setdefault("when", When.NEVER) is When.ALWAYS:
+        place.within("when").refuse(f"cannot restart a {kind} always (try on-failure or never)")
     limit = given.get("limit")
     if limit is not None:
         bounds = limit.given()

@@ -5,13 +5,11 @@ Everything that all instances share is looked up once. A worker none of whose te
 """
 
 import os
-import re
-import shlex
 from dataclasses import dataclass, field, replace
 
+from supervisord_lite.config.commands import words_of
 from supervisord_lite.config.document import Scalar
 from supervisord_lite.config.envfile import EnvironmentFiles
-from supervisord_lite.config.errors import quoted
 from supervisord_lite.config.identity import Identities
 from supervisord_lite.config.interpolation import fill, varies
 from supervisord_lite.config.model import Worker
@@ -19,8 +17,6 @@ from supervisord_lite.config.place import Place, node_at
 from supervisord_lite.config.policies import limits_of
 from supervisord_lite.config.streams import Outlet, PathTemplate
 from supervisord_lite.core.spec import Program, Stream
-
-_PLAIN = re.compile(r"[A-Za-z0-9_@%+=:,./{} -]*", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,35 +121,15 @@ def _common(worker: Worker, place: Place, streams: Streams, around: Surroundings
 
 def _words(worker: Worker, place: Place) -> tuple[str, ...]:
     """The command as a list of words, before anything in it is replaced."""
-    command = worker.command
     inner = place.within("command")
-    if command is None:
-        node = node_at(place.document, inner.path)
-        if node is None:
-            place.refuse("cannot be without a command")
-        elif isinstance(node, Scalar) and node.null:
-            inner.refuse("cannot be empty (write the program to run)")
-        return ()
-    if worker.shell:
-        if isinstance(command, str):
-            return ("/bin/sh", "-c", command)
-        inner.refuse("cannot be a list with shell: true (write it in one line)")
-        return ()
-    try:
-        words = _split(command) if isinstance(command, str) else command
-    except ValueError as error:
-        inner.refuse(f"cannot split {quoted(str(command))} into words: {str(error).lower()}")
-        return ()
-    if not words or not words[0]:
+    if worker.command is not None:
+        return words_of(worker.command, inner, shell=bool(worker.shell))
+    node = node_at(place.document, inner.path)
+    if node is None:
+        place.refuse("cannot be without a command")
+    elif isinstance(node, Scalar) and node.null:
         inner.refuse("cannot be empty (write the program to run)")
-    return words
-
-
-def _split(command: str) -> tuple[str, ...]:
-    """The words as sh(1) would see them. Raises ValueError for quotes that do not end."""
-    if _PLAIN.fullmatch(command):  # shlex takes its time, and most commands need none of it
-        return tuple(command.split())
-    return tuple(shlex.split(command))
+    return ()
 
 
 def _cpus(worker: Worker, place: Place, present: frozenset[int]) -> tuple[int, ...]:

@@ -1,64 +1,52 @@
-"""The typed file to `core.spec`: one value an instance, with nothing left to look up.
+"""The typed file to a `core.spec.Configuration`, with nothing left to look up.
 
-Here is checked what one key cannot know by itself: users, paths, channels, and that what belongs
-together fits together. Whatever is wrong is noted and gets a harmless value, so that the rest is
-checked as well; the caller throws the result away if there was any problem.
+Here and in `fleet` is checked what one key cannot know by itself: users, paths, channels, and that
+what belongs together fits together. Whatever is wrong is noted and gets a harmless value, so that
+the rest is checked as well; the caller throws the result away if there was any problem.
 """
 
 import os
-from collections.abc import Iterator
 from collections.abc import Mapping as Environment
+from collections.abc import Sequence
 from pathlib import Path as FilePath
 
 from supervisord_lite.config.errors import quoted
-from supervisord_lite.config.identity import Identities
-from supervisord_lite.config.model import MAX_INSTANCES, NAME, File, Supervisor, Worker
+from supervisord_lite.config.fleet import fleet_of
+from supervisord_lite.config.model import File, Supervisor
 from supervisord_lite.config.place import Place
-from supervisord_lite.config.policies import restart_of, stop_of
-from supervisord_lite.config.program import ProgramTemplate, Streams, Surroundings
-from supervisord_lite.config.streams import (
-    DEFAULT_LOG,
-    Claims,
-    Outlet,
-    PathTemplate,
-    input_of,
-    log_of,
-    output_of,
-)
-from supervisord_lite.core.spec import (
-    ChannelSpec,
-    Configuration,
-    Control,
-    InstanceSpec,
-    Kind,
-    Route,
-    Stream,
-)
+from supervisord_lite.config.scalars import NAME
+from supervisord_lite.config.scaling import Scaling
+from supervisord_lite.config.streams import PathTemplate
+from supervisord_lite.core.spec import ChannelSpec, Configuration, Control
 
 _SOCKET_PATH_MAX = 107  # unix(7): sun_path has 108 bytes, the last is NUL
 
 
 def resolve(
-    file: File, root: Place, files: tuple[str, ...], environment: Environment[str, str]
+    file: File, root: Place, sources: Sequence[str], around: Environment[str, str], scaling: Scaling
 ) -> Configuration:
-    """The configuration that `file` means; `root` is the place of the whole document."""
+    """The configuration that `file` means; `root` is the place of the whole document, `sources`
+    are the files that it was read from, `around` is the environment.
+    """
     section = file.supervisor or Supervisor()
     place = root.within("supervisor")
     name = section.name or _name_of_file(root)
-    runtime_dir = _runtime_dir(section, place, name, environment)
-    unsaid = Configuration(name, Control(""), runtime_dir)
-    deadline = section.stop_deadline
+    runtime_dir = _runtime_dir(section, place, name, around)
+    fleet = fleet_of(file.workers, root.within("workers"), scaling)
     return Configuration(
         name=name,
         control=_control(section, place, runtime_dir),
         runtime_dir=runtime_dir,
-        stop_deadline=unsaid.stop_deadline if deadline is None else deadline,
-        instances=_instances(file, root.within("workers")),
+        stop_deadline=section.stop_deadline,
+        state_dir=_state_dir(section, place, name, around) or f"{runtime_dir}/state",
+        instances=fleet.instances,
+        spares=fleet.spares,
+        scales=fleet.scales,
         channels=tuple(
             ChannelSpec(channel, value.type, value.size)
             for channel, value in (file.channels or {}).items()
         ),
-        files=files,
+        files=tuple(sources),
     )
 
 
@@ -85,6 +73,20 @@ def _runtime_dir(
     return f"{base}/{name}"
 
 
+def _state_dir(
+    section: Supervisor, place: Place, name: str, environment: Environment[str, str]
+) -> str:
+    """Where is kept what outlives a boot; nothing for a user who has no home."""
+    if section.state_dir is not None:
+        return PathTemplate.at(place.within("state_dir"), section.state_dir).path(name, 0)
+    if os.geteuid() == 0:
+        return f"/var/lib/supervisord-lite/{name}"
+    own, home = environment.get("XDG_STATE_HOME", ""), environment.get("HOME", "")
+    if own.startswith("/"):
+        return f"{own}/supervisord-lite/{name}"
+    return f"{home}/.local/state/supervisord-lite/{name}" if home.startswith("/") else ""
+
+
 def _control(section: Supervisor, place: Place, runtime_dir: str) -> Control:
     given = section.control.given() if section.control else {}
     within = place.within("control", "socket")
@@ -96,56 +98,3 @@ def _control(section: Supervisor, place: Place, runtime_dir: str) -> Control:
         text = f"cannot bind {quoted(path)}: it has {length} bytes, a socket's path at most 107"
         within.refuse(text)
     return Control(**{**given, "socket": path})
-
-
-def _instances(file: File, place: Place) -> tuple[InstanceSpec, ...]:
-    counts = [_count(worker) for worker in file.workers.values()]
-    if sum(counts) > MAX_INSTANCES:
-        text = f"cannot run more than {MAX_INSTANCES} instances (these are {sum(counts)})"
-        place.refuse(text)
-        return ()
-    around = Surroundings(Identities(os.geteuid(), os.getegid()))
-    claims = Claims()
-    return tuple(
-        instance
-        for name, worker in file.workers.items()
-        for instance in _of_worker(worker, place.within(name), around, claims)
-    )
-
-
-def _count(worker: Worker) -> int:
-    return 1 if worker.instances is None else worker.instances
-
-
-def _streams(worker: Worker, place: Place) -> Streams:
-    stdin = input_of(worker.stdin.channel if worker.stdin else None, place.within("stdin"))
-    logged = Outlet(Stream(Route.LOG), PathTemplate.at(place, DEFAULT_LOG))
-    stdout = output_of(worker.stdout, place.within("stdout"), logged)
-    # What a pipeline carries is data; error messages among it would break the reader.
-    piped = stdout.stream.route is Route.CHANNEL
-    unsaid = logged if piped else Outlet(Stream(Route.JOINED))
-    return Streams(stdin, stdout, output_of(worker.stderr, place.within("stderr"), unsaid))
-
-
-def _of_worker(
-    worker: Worker, place: Place, around: Surroundings, claims: Claims
-) -> Iterator[InstanceSpec]:
-    name = str(place.path[-1])
-    kind = worker.type or Kind.SERVICE
-    streams = _streams(worker, place)
-    template = ProgramTemplate(worker, place, streams, around)
-    restart = restart_of(worker.restart, kind, place.within("restart"))
-    stop = stop_of(worker.stop)
-    for number in range(_count(worker)):
-        yield InstanceSpec(
-            name=f"{name}:{number}",
-            worker=name,
-            number=number,
-            program=template.program(number),
-            kind=kind,
-            autostart=worker.autostart is not False,
-            restart=restart,
-            stop=stop,
-            stdout_log=log_of(streams.stdout, name, number, claims),
-            stderr_log=log_of(streams.stderr, name, number, claims),
-        )

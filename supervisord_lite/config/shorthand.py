@@ -98,20 +98,102 @@ def _environment(node: Node, path: Path, problems: Problems) -> Node:
             text = "cannot read this as a variable (write NAME=VALUE)"
             problems.add(item.mark, (*path, number), text)
         elif name in mapping.entries:
-            text = f"cannot give {quoted(name)} twice (it stands at {mapping.keys[name]} already)"
-            problems.add(item.mark, (*path, number), text)
+            problems.add(item.mark, (*path, number), _twice(mapping, name))
         else:
             mapping.entries[name] = Scalar(item.mark, value)
             mapping.keys[name] = item.mark
     return mapping
 
 
+def _twice(mapping: Mapping, name: str) -> str:
+    return f"cannot give {quoted(name)} twice (it stands at {mapping.keys[name]} already)"
+
+
+def _depends_on(node: Node, path: Path, problems: Problems) -> Node:
+    """A name or a list of names; in a mapping, a word for each condition."""
+    if isinstance(node, Mapping):
+        long = {name: _under(item, "condition") for name, item in node.entries.items()}
+        return Mapping(node.mark, long, node.keys)
+    listed = _listed(node, path, problems)
+    if not isinstance(listed, Sequence):
+        return node
+    mapping = Mapping(node.mark)
+    for number, item in enumerate(listed.items):
+        if not isinstance(item, Scalar) or item.null:
+            text = "cannot depend on this (write the name of a worker)"
+            problems.add(item.mark, (*path, number), text)
+        elif item.text in mapping.entries:
+            problems.add(item.mark, (*path, number), _twice(mapping, item.text))
+        else:
+            mapping.entries[item.text] = Mapping(item.mark)
+            mapping.keys[item.text] = item.mark
+    return mapping
+
+
+def _probe(node: Node, path: Path, problems: Problems) -> Node:
+    """`http: URL` in a section of probes."""
+    if not isinstance(node, Mapping) or "http" not in node.entries:
+        return node
+    http = _under(node.entries["http"], "url")
+    if isinstance(http, Mapping) and "status" in http.entries:
+        status = _listed(http.entries["status"], path, problems)
+        http = Mapping(http.mark, {**http.entries, "status": status}, http.keys)
+    return Mapping(node.mark, {**node.entries, "http": http}, node.keys)
+
+
+def _hooks(node: Node, _path: Path, _problems: Problems) -> Node:
+    """A command line, or the list of its words, for each point."""
+    if not isinstance(node, Mapping):
+        return node
+    long = {
+        point: Mapping(hook.mark, {"command": hook}, {"command": hook.mark})
+        if isinstance(hook, Sequence)
+        else _under(hook, "command")
+        for point, hook in node.entries.items()
+    }
+    return Mapping(node.mark, long, node.keys)
+
+
+def _watch(node: Node, path: Path, problems: Problems) -> Node:
+    """A glob or a list of them is what is watched; in a mapping, one glob needs no list."""
+    if not isinstance(node, Mapping):
+        paths = _listed(node, path, problems)
+        if isinstance(paths, Scalar):
+            return node
+        return Mapping(node.mark, {"paths": paths}, {"paths": node.mark})
+    lists = {
+        key: _listed(item, path, problems) if key in ("paths", "ignore") else item
+        for key, item in node.entries.items()
+    }
+    return Mapping(node.mark, lists, node.keys)
+
+
+def _keyed(key: str) -> _Form:
+    """The form of a section for which a text stands for one key of it."""
+
+    def lengthened(node: Node, _path: Path, _problems: Problems) -> Node:
+        return _under(node, key)
+
+    return lengthened
+
+
 _FORMS: dict[str, _Form] = {
-    "restart": _restart,
-    "stop": _stop,
-    "stdout": _output,
-    "stderr": _output,
+    "depends_on": _depends_on,
     "env_file": _listed,
     "environment": _environment,
+    "healthcheck": _probe,
+    "hooks": _hooks,
+    "max_age": _keyed("limit"),
+    "max_cpu": _keyed("limit"),
+    "max_memory": _keyed("limit"),
+    "ready": _probe,
+    "reload": _keyed("signal"),
+    "restart": _restart,
+    "schedule": _keyed("cron"),
+    "stderr": _output,
+    "stdout": _output,
+    "stop": _stop,
     "ulimits": _ulimits,
+    "update": _keyed("strategy"),
+    "watch": _watch,
 }

@@ -12,8 +12,9 @@ from pydantic import ValidationError
 
 from supervisord_lite.config.document import Mapping, Node, Scalar
 from supervisord_lite.config.errors import Path, Problems, quoted, suggestion
-from supervisord_lite.config.model import File, shape
+from supervisord_lite.config.model import File
 from supervisord_lite.config.place import key_mark, node_at, value_mark
+from supervisord_lite.config.scalars import shape
 
 _WANTED = {"model_type": "keys and values", "dict_type": "keys and values", "list_type": "a list"}
 
@@ -86,8 +87,11 @@ def _hint(word: str, known: List[str]) -> str:
 
 # What supervisord and Compose call it, and where it stands here.
 _COUNTERPARTS = {
+    "after": "depends_on",
     "autorestart": "restart",
     "cmd": "command",
+    "cpus": "max_cpu",
+    "cron": "schedule.cron",
     "cwd": "working_dir",
     "deploy": "instances",
     "directory": "working_dir",
@@ -96,9 +100,12 @@ _COUNTERPARTS = {
     "envs": "environment",
     "exitcodes": "restart.success_codes",
     "killasgroup": "stop",
+    "liveness": "healthcheck",
+    "mem_limit": "max_memory",
     "numprocs": "instances",
     "program": "workers",
     "programs": "workers",
+    "readiness": "ready",
     "redirect_stderr": "stderr: joined",
     "replicas": "instances",
     "scale": "instances",
@@ -116,11 +123,12 @@ _COUNTERPARTS = {
     "stopasgroup": "stop",
     "stopsignal": "stop",
     "stopwaitsecs": "stop",
+    "test": "exec",
+    "tz": "timezone",
     "workdir": "working_dir",
 }
 _WITHOUT_COUNTERPART = {
-    "depends_on": "an order of starting is not built yet",
-    "priority": "an order of starting is not built yet",
+    "priority": "what has to be up before it is said by depends_on",
     "process_name": "instances are named NAME:0, NAME:1 and so on",
 }
 

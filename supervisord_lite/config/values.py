@@ -8,6 +8,7 @@ the text stood. All patterns match in linear time: the text may be hostile.
 import re
 import resource
 import signal
+from typing import NamedTuple
 
 from supervisord_lite.config.errors import quoted, suggestion
 
@@ -30,7 +31,10 @@ _SIGNALS: dict[str, int] = {
     member.name.removeprefix("SIG"): int(member) for member in signal.Signals
 }
 _REALTIME = re.compile(r"RT(MIN\+|MAX-)(\d{1,2})", re.ASCII)
+_PERCENT = re.compile(r"(\d{1,6}(?:\.\d{1,6})?)%", re.ASCII)
 _CPU_RANGE = re.compile(r"(\d{1,4})(?:-(\d{1,4}))?", re.ASCII)
+
+MAX_INSTANCES = 20_000  # instances of all workers together
 
 LIMIT_NAMES = tuple(
     sorted(
@@ -106,6 +110,41 @@ def number(text: str, low: float, high: float) -> float:
     if re.fullmatch(r"[0-9]{1,18}(\.[0-9]{1,18})?", text) and low <= float(text) <= high:
         return float(text)
     raise ValueError(f"cannot read {quoted(text)} as a number from {low:g} to {high:g}")
+
+
+class Share(NamedTuple):
+    """So many instances of a worker, or so many of each hundred."""
+
+    number: int
+    percent: bool
+
+    def of(self, count: int) -> int:
+        """The number of instances out of `count`: at least one, and never rounded up."""
+        return max(1, count * self.number // 100) if self.percent else self.number
+
+
+def share(text: str) -> Share:
+    """A number of instances: `2`, or `25%` of them."""
+    try:
+        if text.endswith("%"):
+            return Share(integer(text[:-1], 1, 100), percent=True)
+        return Share(integer(text, 1, MAX_INSTANCES), percent=False)
+    except ValueError:
+        raise ValueError(
+            f"cannot read {quoted(text)} as a number of instances (try 1, 2 or 25%)"
+        ) from None
+
+
+def processors(text: str) -> float:
+    """A share of processors, 1.0 being all of one: `80%`, `1.5`."""
+    percent = _PERCENT.fullmatch(text)
+    try:
+        found = float(percent[1]) / 100 if percent else number(text, 0, 4096)
+    except ValueError:
+        found = 0.0
+    if found > 0:
+        return found
+    raise ValueError(f"cannot read {quoted(text)} as a share of processors (try 80% or 1.5)")
 
 
 def boolean(text: str) -> bool:

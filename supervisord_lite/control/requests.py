@@ -11,9 +11,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from supervisord_lite.manager.naming import Choice
+
 _LONGEST_WAIT = 7 * 24 * 3600.0
 _DEFAULT_WAIT = 60.0
 _MOST_NAMES = 10_000
+_MOST_INSTANCES = 1_000_000
 _MOST_LINES = 100_000
 
 
@@ -25,7 +28,7 @@ class BadRequest(Exception):
 class Order:
     """Start, stop or restart these; `timeout` in seconds bounds the waiting, not the doing."""
 
-    names: tuple[str, ...]
+    choice: Choice
     wait: bool
     timeout: float
 
@@ -34,8 +37,17 @@ class Order:
 class SignalOrder:
     """Send a signal, by number, to these."""
 
-    names: tuple[str, ...]
+    choice: Choice
     signal: int
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleOrder:
+    """Have so many instances of these workers."""
+
+    counts: tuple[tuple[str, int], ...]
+    wait: bool
+    timeout: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +65,7 @@ class LogQuery:
     `stream` None means every stream that has a log.
     """
 
-    names: tuple[str, ...]
+    choice: Choice
     stream: str | None
     lines: int
     follow: bool
@@ -61,14 +73,24 @@ class LogQuery:
 
 
 def read_order(raw: bytes) -> Order:
-    fields = _fields(raw, {"names", "wait", "timeout"})
+    fields = _fields(raw, {"names", "selector", "wait", "timeout"})
     patience = _patience(fields)
-    return Order(_names(fields), patience.wait, patience.timeout)
+    return Order(_choice(fields), patience.wait, patience.timeout)
 
 
 def read_signal_order(raw: bytes) -> SignalOrder:
-    fields = _fields(raw, {"names", "signal"})
-    return SignalOrder(_names(fields), _signal(fields.get("signal")))
+    fields = _fields(raw, {"names", "selector", "signal"})
+    return SignalOrder(_choice(fields), _signal(fields.get("signal")))
+
+
+def read_chosen(raw: bytes) -> Choice:
+    return _choice(_fields(raw, {"names", "selector"}))
+
+
+def read_scale_order(raw: bytes) -> ScaleOrder:
+    fields = _fields(raw, {"counts", "wait", "timeout"})
+    patience = _patience(fields)
+    return ScaleOrder(_counts(fields.get("counts")), patience.wait, patience.timeout)
 
 
 def read_patience(raw: bytes) -> Patience:
@@ -80,10 +102,10 @@ def read_nothing(raw: bytes) -> None:
     _fields(raw, set())
 
 
-def read_names(query: Sequence[tuple[str, str]]) -> tuple[str, ...]:
-    """The `name` parameters of a query that takes nothing else."""
-    _allow((key for key, _ in query), {"name"})
-    return tuple(value for _, value in query)
+def read_choice(query: Sequence[tuple[str, str]]) -> Choice:
+    """The `name` and `selector` parameters of a query that takes nothing else; none: all."""
+    _allow((key for key, _ in query), {"name", "selector"})
+    return _choice_of(query)
 
 
 def read_no_query(query: Sequence[tuple[str, str]]) -> None:
@@ -92,7 +114,7 @@ def read_no_query(query: Sequence[tuple[str, str]]) -> None:
 
 def read_log_query(query: Sequence[tuple[str, str]], last_event: str | None) -> LogQuery:
     """`last_event` is the Last-Event-ID of a client that comes back."""
-    _allow((key for key, _ in query), {"name", "stream", "lines", "follow", "cursor"})
+    _allow((key for key, _ in query), {"name", "selector", "stream", "lines", "follow", "cursor"})
     single = dict(query)
     cursors = [value for key, value in query if key == "cursor"]
     if last_event:
@@ -101,7 +123,7 @@ def read_log_query(query: Sequence[tuple[str, str]], last_event: str | None) -> 
     if stream not in {None, "stdout", "stderr"}:
         raise BadRequest(f"cannot read stream {_shown(stream)}: it is stdout or stderr")
     return LogQuery(
-        names=tuple(value for key, value in query if key == "name"),
+        choice=_choice_of(query),
         stream=stream,
         lines=_whole("lines", single.get("lines", "10"), _MOST_LINES),
         follow=_switch("follow", single.get("follow", "0")),
@@ -138,6 +160,32 @@ def _allow(keys: Iterable[str], allowed: set[str]) -> None:
         if key not in allowed:
             known = ", ".join(sorted(allowed)) or "none"
             raise BadRequest(f"cannot take {_shown(key)}: known here are {known}")
+
+
+def _choice_of(query: Sequence[tuple[str, str]]) -> Choice:
+    names = tuple(value for key, value in query if key == "name")
+    selectors = [value for key, value in query if key == "selector"]
+    # Several selectors are one with all their conditions.
+    return Choice(names or ("all",), ",".join(selectors) if selectors else None)
+
+
+def _choice(fields: Mapping[str, Any]) -> Choice:
+    """Whom an order is for. Nothing said is nobody meant."""
+    selector = fields.get("selector")
+    if selector is not None and not isinstance(selector, str):
+        raise BadRequest(f"cannot take selector {_shown(selector)}: it is a text such as tier=web")
+    if selector is not None and "names" not in fields:
+        return Choice(("all",), selector)
+    return Choice(_names(fields), selector)
+
+
+def _counts(value: object) -> tuple[tuple[str, int], ...]:
+    if not isinstance(value, dict) or not value or len(value) > _MOST_NAMES:
+        raise BadRequest('cannot take counts: they are numbers by worker, such as {"web": 8}')
+    for name, count in value.items():
+        if type(count) is not int or not 0 <= count <= _MOST_INSTANCES:
+            raise BadRequest(f"cannot take {_shown(count)} for {_shown(name)}: it is a number")
+    return tuple(value.items())
 
 
 def _names(fields: Mapping[str, Any]) -> tuple[str, ...]:

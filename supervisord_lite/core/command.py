@@ -8,8 +8,9 @@ not at all, so that every prefix of the stream of packets is a legal state (`pac
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from supervisord_lite.core.spec import Configuration, Target
-from supervisord_lite.core.state import Instance, Shutdown
+from supervisord_lite.core.rollout import Rollout
+from supervisord_lite.core.spec import Configuration, HookPoint, Target
+from supervisord_lite.core.state import Exit, Instance, Shutdown
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +31,32 @@ class RememberFleet:
 
 
 @dataclass(frozen=True, slots=True)
+class RememberRollout:
+    """Keep this as all there is to know about the worker's roll-out; None: forget it."""
+
+    worker: str
+    value: Rollout | None
+
+
+@dataclass(frozen=True, slots=True)
 class Spawn:
     """Start `run` with the instance's present spec. Sent again after a recovery: harmless."""
 
     instance: str
     run: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunHook:
+    """Start the instance's hook of this point as the run `run` of `hook_name`. Sent again after a
+    recovery: harmless. `why` and `exit` are told to the hook.
+    """
+
+    instance: str
+    run: int
+    point: HookPoint
+    why: str
+    exit: Exit | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,16 +119,28 @@ class Announce:
 
 
 @dataclass(frozen=True, slots=True)
+class Note:
+    """Something that is no change of an instance's state, in a line for those who watch."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Finish:
-    """The shutdown is complete: no process is left (or none that can be ended)."""
+    """The shutdown is complete: no process is left (or none that can be ended). The daemon is to
+    exit with `code`.
+    """
 
     survivors: tuple[str, ...]
+    code: int = 0
 
 
 Command = (
     Remember
     | RememberFleet
+    | RememberRollout
     | Spawn
+    | RunHook
     | Signal
     | Sweep
     | Bury
@@ -114,8 +148,25 @@ Command = (
     | OpenWriters
     | CloseWriters
     | Announce
+    | Note
     | Finish
 )
+
+_OPENING = Remember | RememberFleet | RememberRollout
+_POINTS = frozenset(HookPoint)
+
+
+def hook_name(point: HookPoint, instance: str) -> str:
+    """The name under which the keeper knows the runs of a hook."""
+    return f"@{point}/{instance}"
+
+
+def hook_of(name: str) -> tuple[HookPoint, str] | None:
+    """The hook and the instance that such a name means, if it is one."""
+    point, slash, instance = name[1:].partition("/")
+    if name[:1] != "@" or not slash or point not in _POINTS:
+        return None
+    return HookPoint(point), instance
 
 
 def packets(commands: Iterable[Command]) -> list[list[Command]]:
@@ -124,8 +175,8 @@ def packets(commands: Iterable[Command]) -> list[list[Command]]:
     """
     grouped: list[list[Command]] = []
     for command in commands:
-        opens = isinstance(command, Remember | RememberFleet)
-        if opens or not grouped or not isinstance(grouped[-1][0], Remember | RememberFleet):
+        opens = isinstance(command, _OPENING)
+        if opens or not grouped or not isinstance(grouped[-1][0], _OPENING):
             grouped.append([])
         grouped[-1].append(command)
     return grouped

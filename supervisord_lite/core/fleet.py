@@ -2,72 +2,103 @@
 
 `step` takes one event and returns the orders that follow; `deadline` says when the next alarm is
 due. A fleet decides nothing about one instance (that is `worker.advance`); it hands events to
-those whom they concern and keeps what spans several: the applied configuration, the channels'
-writers, the shutdown, the earliest deadline. An event costs the same in a fleet of ten and of ten
-thousand, except for those that name everybody.
+those whom they concern and keeps what spans several: the instances and their bonds (`roster`), the
+applied configuration and its roll-outs (`applying`), the shutdown. An event costs the same in a
+fleet of ten and of ten thousand, except for those that name everybody.
 
 What must survive the manager goes out before what follows from it. A new configuration is
 remembered first, then the instances one by one, each with the spec it has; so a fleet that is
 restored from any prefix compares the two and finishes what it finds begun (`recover`). With a
-shutdown it is the same.
+shutdown and with a roll-out it is the same.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from heapq import heapify, heappop, heappush
 from typing import assert_never
 
+from supervisord_lite.core import reason
+from supervisord_lite.core.applying import Applying
+from supervisord_lite.core.bonds import Bonds
 from supervisord_lite.core.command import (
     Bury,
-    CloseWriters,
     Command,
     Finish,
+    Note,
     OpenWriters,
     RememberFleet,
+    hook_of,
 )
 from supervisord_lite.core.event import (
-    Added,
     AlarmRang,
+    BecameReady,
+    ClockSet,
     Configured,
     Emptied,
     Event,
     Hastened,
+    HealthFound,
     HoldLifted,
-    InstanceEvent,
+    HookTold,
     KeeperFact,
     MainExited,
     Recovered,
+    ReloadRequested,
     RestartRequested,
+    RolloutRequested,
+    RolloutUndone,
+    RunCondemned,
+    RunRequested,
     ShutdownRequested,
     SignalRequested,
     Spawned,
     SpawnFailed,
-    SpecReplaced,
     StartRequested,
     StopRequested,
+    TimeExtended,
     Withdrawn,
 )
+from supervisord_lite.core.hooks import end
+from supervisord_lite.core.moment import Clock
 from supervisord_lite.core.plan import Plan, corrected, difference
-from supervisord_lite.core.spec import Configuration, InstanceSpec, Program
-from supervisord_lite.core.state import Exited, Instance, Shutdown, Stopped, due, live_run
-from supervisord_lite.core.worker import advance
+from supervisord_lite.core.rollout import Rollout
+from supervisord_lite.core.roster import Roster
+from supervisord_lite.core.spec import (
+    Configuration,
+    HookPoint,
+    InstanceSpec,
+    OnExit,
+    Program,
+)
+from supervisord_lite.core.state import Exited, Fatal, Instance, Shutdown, live_run
 
 KILLED = 2  # the level of a shutdown at which every tree has been sent SIGKILL
-STOP_DEADLINE_WITHOUT_CONFIGURATION = 60.0  # seconds
 LAST_GRACE = 2.0  # seconds between the last kill of a shutdown and giving up on its survivors
+GAVE_UP = 70  # the exit code for a critical instance that never had one (sysexits.h: EX_SOFTWARE)
+
+_Request = (
+    StartRequested
+    | StopRequested
+    | RestartRequested
+    | SignalRequested
+    | RunRequested
+    | ReloadRequested
+    | RolloutRequested
+    | RolloutUndone
+)
 
 
 class Fleet:
-    """The instances by name, and what is decided for all of them."""
+    """The instances by name, and what is decided for all of them. `clock` knows the time zones;
+    `stop_deadline` holds where the configuration has none, in seconds.
+    """
 
-    def __init__(self, *, held: bool = False) -> None:
-        self.configuration: Configuration | None = None
-        self.held = held
+    def __init__(
+        self, *, held: bool = False, clock: Clock | None = None, stop_deadline: float = 60.0
+    ) -> None:
         self.shutdown: Shutdown | None = None
-        self._instances: dict[str, Instance] = {}
-        self._alarms: list[tuple[float, str]] = []  # a heap; entries may be out of date
-        self._writers: dict[str, int] = {}  # channel → instances that hold its write end
-        self._live = 0
+        self._stop_deadline = stop_deadline
+        self._roster = Roster(clock or Clock())
+        self._applying = Applying(self._roster, held=held)
         self._finished = False
 
     @classmethod
@@ -78,21 +109,49 @@ class Fleet:
         *,
         held: bool,
         shutdown: Shutdown | None,
+        rollouts: Iterable[Rollout] = (),
+        clock: Clock | None = None,
+        stop_deadline: float = 60.0,
     ) -> "Fleet":
         """The fleet that an earlier manager left, from what the keeper remembers of it. Ask it to
         `recover` first, then tell it the keeper's facts again, and only then configure it: what
         lives must be known before anything is started.
         """
-        fleet = cls(held=held)
-        fleet.configuration, fleet.shutdown = configuration, shutdown
-        for instance in instances:
-            fleet._settle(None, replace(instance, held=held or configuration is None))
+        fleet = cls(held=held, clock=clock, stop_deadline=stop_deadline)
+        fleet._take_over_shutdown(shutdown)
+        fleet._applying.declare(configuration)
+        fleet._applying.rollouts.restore(rollouts)
+        unsure = held or configuration is None
+        fleet._roster.restore(replace(instance, held=unsure) for instance in instances)
         return fleet
+
+    # ------------------------------------------------------------- what it is
 
     @property
     def instances(self) -> Mapping[str, Instance]:
         """By name, in the order of the configuration; those that leave it stand behind."""
-        return self._instances
+        return self._roster.instances
+
+    @property
+    def configuration(self) -> Configuration | None:
+        return self._applying.configuration
+
+    @property
+    def rollouts(self) -> Mapping[str, Rollout]:
+        """The last roll-out of each worker that has had one."""
+        return self._applying.rollouts.by_worker
+
+    @property
+    def bonds(self) -> Bonds:
+        return self._roster.bonds
+
+    @property
+    def clock(self) -> Clock:
+        return self._roster.clock
+
+    @property
+    def held(self) -> bool:
+        return self._applying.held
 
     @property
     def shutting_down(self) -> bool:
@@ -100,28 +159,30 @@ class Fleet:
 
     def plan(self, configuration: Configuration) -> Plan:
         """What `Configured` would do now, and why."""
-        return corrected(difference(self.configuration, configuration), self._instances)
+        return corrected(difference(self.configuration, configuration), self.instances)
 
     def deadline(self) -> float | None:
         """When `AlarmRang` is due at the latest; None while only events can change anything."""
-        self._drop_outdated()
-        deadlines = [self._alarms[0][0]] if self._alarms else []
+        rollouts = None if self.held else self._applying.rollouts.deadline()
+        deadlines = [self._roster.alarms.next(), rollouts]
         if self.shutdown is not None and not self._finished:
             deadlines.append(self.shutdown.deadline)
-        return min(deadlines, default=None)
+        return min((one for one in deadlines if one is not None), default=None)
+
+    # ------------------------------------------------------------- what happens
 
     def recover(self, now: float) -> list[Command]:
         """What must be said after a restore: orders that may have been lost, and the rest of a
         reload or a shutdown that was cut short.
         """
-        out: list[Command] = [OpenWriters(channel) for channel in self._writers]
-        for name in list(self._instances):
-            self._advance(name, Recovered(), now, out)
+        out: list[Command] = [OpenWriters(channel) for channel in self._roster.written]
+        self._roster.advance_each(list(self.instances), Recovered(), now, out)
         if self.shutdown is not None:
             self._end_all(self.shutdown, now, out)
-        elif self.configuration is not None:
-            self._reconcile(self.configuration, now, out)
-        self._finish_if_empty(out)
+        else:
+            self._applying.reconcile(now, out)
+        self._roster.moved |= dict.fromkeys(self._applying.rollouts.active())
+        self._settle_all(now, out)
         return out
 
     def step(self, event: Event, now: float) -> list[Command]:
@@ -130,11 +191,12 @@ class Fleet:
         match event:
             case Spawned() | SpawnFailed() | MainExited() | Emptied():
                 self._take_fact(event, now, out)
-            case StartRequested() | RestartRequested():
-                if not self.shutting_down:
-                    self._advance_each(event.instances, event, now, out)
-            case StopRequested() | SignalRequested():
-                self._advance_each(event.instances, event, now, out)
+            case BecameReady() | TimeExtended() | HealthFound() | RunCondemned():
+                self._roster.advance_each((event.instance,), event, now, out)
+            case AlarmRang():
+                self._ring(now, out)
+            case ClockSet():
+                self._set_clock(event, now, out)
             case Configured():
                 if not self.shutting_down:
                     self._configure(event, now, out)
@@ -142,200 +204,194 @@ class Fleet:
                 self._shut_down(now, out)
             case Hastened():
                 self._hasten(event.level, now, out)
-            case AlarmRang():
-                self._ring(now, out)
             case _:
-                assert_never(event)
-        self._finish_if_empty(out)
+                self._take_request(event, now, out)
+        self._settle_all(now, out)
         return out
 
-    # ------------------------------------------------------------- one instance
+    def _take_request(self, event: _Request, now: float, out: list[Command]) -> None:
+        roster = self._roster
+        match event:
+            case SignalRequested() | ReloadRequested():
+                roster.advance_each(event.instances, event, now, out)
+            case StopRequested():
+                roster.lose(event.instances, now, out)
+                roster.advance_each(roster.bonds.downwards(event.instances), event, now, out)
+            case _ if self.shutting_down:
+                pass
+            case StartRequested() | RunRequested():
+                needed = roster.bonds.needed(event.instances, self.instances)
+                roster.advance_each(needed, StartRequested(tuple(needed)), now, out)
+                roster.advance_each(event.instances, event, now, out)
+            case RestartRequested():
+                roster.lose(event.instances, now, out)
+                roster.advance_each(roster.bonds.downwards(event.instances), event, now, out)
+            case RolloutRequested() | RolloutUndone():
+                for worker in event.workers:
+                    self._roll_out(worker, now, out, undo=isinstance(event, RolloutUndone))
+            case _:
+                assert_never(event)
 
-    def _advance_each(
-        self, names: Iterable[str], event: InstanceEvent, now: float, out: list[Command]
-    ) -> None:
-        for name in names:
-            if name in self._instances:
-                self._advance(name, event, now, out)
+    def _roll_out(self, worker: str, now: float, out: list[Command], *, undo: bool) -> None:
+        rollouts = self._applying.rollouts
+        if undo:
+            rollouts.undo(worker, now, out)
+        elif self._roster.members(worker):
+            rollouts.begin(worker, reason.ROLLOUT, now, out, restart=True)
+        self._roster.moved[worker] = None
 
-    def _advance(self, name: str, event: InstanceEvent, now: float, out: list[Command]) -> None:
-        before = self._instances[name]
-        after, orders = advance(before, event, now)
-        if after is before:
-            out += orders
+    def _settle_all(self, now: float, out: list[Command]) -> None:
+        """Deal with what the step meant to others, until nothing moves any more."""
+        roster = self._roster
+        while True:
+            roster.work_off(now, out)
+            if roster.ended:
+                self._act_on_end(roster.ended.popleft(), now, out)
+            elif roster.moved and not self.held and not self.shutting_down:
+                worker = next(iter(roster.moved))
+                del roster.moved[worker]
+                self._applying.rollouts.drive(worker, now, out)
+            else:
+                break
+        roster.moved.clear()
+        if self.shutdown is not None and not self._finished and not roster.busy:
+            self._finished = True
+            out.append(Finish((), self.shutdown.code))
+
+    def _act_on_end(self, instance: Instance, now: float, out: list[Command]) -> None:
+        """A critical instance has ended for good."""
+        why = reason.critical(instance.spec.name, _ending(instance))
+        if self.shutting_down:
             return
-        opened, closed = self._settle(before, after)
-        out.append(orders[0])
-        out += map(OpenWriters, opened)
-        out += orders[1:]
-        out += map(CloseWriters, closed)
-
-    def _settle(
-        self, before: Instance | None, after: Instance
-    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Take over an instance's new value; tell which channels got their first writer by it,
-        and which lost their last.
-        """
-        name = after.spec.name
-        gone = after.retiring and isinstance(after.state, Stopped)
-        if gone:
-            self._instances.pop(name, None)
-        else:
-            self._instances[name] = after
-        was, run = live_run(before.state) if before else None, live_run(after.state)
-        self._live += (run is not None) - (was is not None)
-        deadline = due(after.state)
-        if deadline is not None and (before is None or after.state is not before.state):
-            self._set_alarm(deadline, name)
-        return self._count_writers(
-            _writes(before) if before else (), () if gone else _writes(after)
-        )
-
-    def _count_writers(
-        self, before: tuple[str, ...], after: tuple[str, ...]
-    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        if before == after:
-            return (), ()
-        for channel in after:
-            self._writers[channel] = self._writers.get(channel, 0) + 1
-        for channel in before:
-            self._writers[channel] -= 1
-        opened = tuple(
-            channel for channel in after if channel not in before and self._writers[channel] == 1
-        )
-        closed = tuple(channel for channel in before if not self._writers[channel])
-        for channel in closed:
-            del self._writers[channel]
-        return opened, closed
+        if instance.spec.on_exit is OnExit.SHUTDOWN:
+            out.append(Note(why))
+            self._shut_down(now, out, _exit_code(instance), why)
+            return
+        names = [
+            name
+            for name, one in self.instances.items()
+            if (one.wanted or one is instance) and not one.retiring
+        ]
+        event = RestartRequested(tuple(names), why)
+        self._roster.advance_each(self.bonds.downwards(names), event, now, out)
 
     # ------------------------------------------------------------- facts
 
     def _take_fact(self, fact: KeeperFact, now: float, out: list[Command]) -> None:
-        """Hand a fact to its instance. One that nobody has declared is a stranger: a run that the
-        keeper found alive, perhaps before a configuration could tell what to do with it.
+        """Hand a fact to its instance, or to the instance whose hook it is about. One that nobody
+        has declared is a stranger: a run that the keeper found alive, perhaps before a
+        configuration could tell what to do with it.
         """
-        name = fact.instance
-        stranger = name not in self._instances
+        name, roster = fact.instance, self._roster
+        if (hook := hook_of(name)) is not None:
+            self._take_hook_fact(*hook, fact, now, out)
+            return
+        stranger = name not in self.instances
         if stranger:
             if _is_over(fact):
                 out.append(Bury(name, fact.run))
                 return
-            self._settle(None, Instance(_unknown_spec(name), held=True))
-        self._advance(name, fact, now, out)
+            roster.settle(None, Instance(_unknown_spec(name), held=True))
+        roster.advance(name, fact, now, out)
         if stranger and self.configuration is not None:
-            self._advance(name, Withdrawn(), now, out)
+            roster.advance(name, Withdrawn(), now, out)
         if self.shutdown is not None:
-            instance = self._instances.get(name)
+            instance = self.instances.get(name)
             if instance is not None and (stranger or instance.wanted):  # adopted just now
-                self._end(name, self.shutdown, now, out)
+                self._end((name,), self.shutdown, now, out)
+
+    def _take_hook_fact(
+        self, point: HookPoint, name: str, fact: KeeperFact, now: float, out: list[Command]
+    ) -> None:
+        if name in self.instances:
+            self._roster.advance(name, HookTold(point, fact), now, out)
+        elif _is_over(fact):
+            out.append(Bury(fact.instance, fact.run))
+        elif isinstance(fact, Spawned):  # of an instance that nobody remembers
+            out += end(fact.instance, fact.run)
 
     # ------------------------------------------------------------- configuration
 
     def _configure(self, event: Configured, now: float, out: list[Command]) -> None:
-        configuration = event.configuration
-        self.held = self.held and not event.lift_hold
+        applying, configuration = self._applying, event.configuration
+        applying.held = applying.held and not event.lift_hold
         if configuration != self.configuration:
-            self.configuration = configuration
-            out.append(RememberFleet(configuration))
-            self._reconcile(configuration, now, out)
-            self._sort(configuration)
+            applying.adopt_configuration(configuration, out)
+            applying.reconcile(now, out, dict(event.wishes))
+            self._roster.sort(spec.name for spec in configuration.instances)
         if not self.held:
-            self._advance_each(list(self._instances), HoldLifted(), now, out)
-
-    def _reconcile(self, configuration: Configuration, now: float, out: list[Command]) -> None:
-        """Make the instances those of the configuration; equal ones are left alone."""
-        declared = {spec.name for spec in configuration.instances}
-        removed = [name for name in self._instances if name not in declared]
-        self._advance_each(removed, Withdrawn(), now, out)
-        for spec in configuration.instances:
-            instance = self._instances.get(spec.name)
-            if instance is None:
-                self._settle(None, Instance(spec, held=self.held))
-                self._advance(spec.name, Added(), now, out)
-            elif instance.retiring or instance.spec != spec:
-                self._advance(spec.name, SpecReplaced(spec), now, out)
-
-    def _sort(self, configuration: Configuration) -> None:
-        """Put the instances into the order of the configuration, those that leave behind them."""
-        declared = {spec.name: None for spec in configuration.instances}
-        order = (name for name in {**declared, **self._instances} if name in self._instances)
-        self._instances = {name: self._instances[name] for name in order}
+            self._roster.advance_each(list(self.instances), HoldLifted(), now, out)
+            self._roster.moved |= dict.fromkeys(applying.rollouts.active())
 
     # ------------------------------------------------------------- shutdown
 
-    def _shut_down(self, now: float, out: list[Command]) -> None:
+    def _shut_down(self, now: float, out: list[Command], code: int = 0, why: str = "") -> None:
         if self.shutdown is None:
-            known = self.configuration
-            wait = known.stop_deadline if known else STOP_DEADLINE_WITHOUT_CONFIGURATION
-            self.shutdown = Shutdown(now + wait)
+            known = self.configuration.stop_deadline if self.configuration else None
+            wait = self._stop_deadline if known is None else known
+            self.shutdown = Shutdown(now + wait, code=code, why=why)
             out.append(RememberFleet(self.shutdown))
             self._end_all(self.shutdown, now, out)
+
+    def _take_over_shutdown(self, shutdown: Shutdown | None) -> None:
+        self.shutdown = shutdown
+        self._roster.hurry = shutdown.level if shutdown else 0
 
     def _hasten(self, level: int, now: float, out: list[Command]) -> None:
         if self.shutdown is None or level <= self.shutdown.level:
             return
         deadline = self.shutdown.deadline if level < KILLED else now + LAST_GRACE
-        self.shutdown = Shutdown(deadline, level)
+        self._take_over_shutdown(replace(self.shutdown, deadline=deadline, level=level))
         out.append(RememberFleet(self.shutdown))
         self._end_all(self.shutdown, now, out)
 
     def _end_all(self, shutdown: Shutdown, now: float, out: list[Command]) -> None:
-        for name in list(self._instances):
-            self._end(name, shutdown, now, out)
+        self._end(self.bonds.downwards(list(self.instances)), shutdown, now, out)
 
-    def _end(self, name: str, shutdown: Shutdown, now: float, out: list[Command]) -> None:
-        self._advance(name, ShutdownRequested(), now, out)
-        if shutdown.level:
-            self._advance_each((name,), Hastened(shutdown.level), now, out)
-
-    def _finish_if_empty(self, out: list[Command]) -> None:
-        if self.shutdown is not None and not self._finished and not self._live:
-            self._finished = True
-            out.append(Finish(()))
+    def _end(
+        self, names: Iterable[str], shutdown: Shutdown, now: float, out: list[Command]
+    ) -> None:
+        for name in names:
+            self._roster.advance_each((name,), ShutdownRequested(), now, out)
+            if shutdown.level:
+                self._roster.advance_each((name,), Hastened(shutdown.level), now, out)
 
     # ------------------------------------------------------------- time
 
     def _ring(self, now: float, out: list[Command]) -> None:
-        while self._alarms and self._alarms[0][0] <= now:
-            alarm = heappop(self._alarms)
-            if self._is_current(alarm):
-                self._advance(alarm[1], AlarmRang(), now, out)
+        while (name := self._roster.alarms.take(now)) is not None:
+            self._roster.advance(name, AlarmRang(), now, out)
+        self._roster.moved |= dict.fromkeys(self._applying.rollouts.due(now))
         if self.shutdown is None or self._finished or now < self.shutdown.deadline:
             return
         if self.shutdown.level < KILLED:
             self._hasten(KILLED, now, out)
             return
         self._finished = True
-        alive = (name for name, one in self._instances.items() if live_run(one.state) is not None)
-        out.append(Finish(tuple(alive)))
+        alive = (name for name, one in self.instances.items() if live_run(one.state) is not None)
+        out.append(Finish(tuple(alive), self.shutdown.code))
 
-    def _set_alarm(self, deadline: float, name: str) -> None:
-        """Entries that are out of date are dropped when they surface, or all at once when they
-        have become the majority.
-        """
-        heappush(self._alarms, (deadline, name))
-        if len(self._alarms) > 2 * len(self._instances) + 64:
-            self._alarms = [alarm for alarm in set(self._alarms) if self._is_current(alarm)]
-            heapify(self._alarms)
-
-    def _drop_outdated(self) -> None:
-        while self._alarms and not self._is_current(self._alarms[0]):
-            heappop(self._alarms)
-
-    def _is_current(self, alarm: tuple[float, str]) -> bool:
-        instance = self._instances.get(alarm[1])
-        return instance is not None and due(instance.state) == alarm[0]
+    def _set_clock(self, event: ClockSet, now: float, out: list[Command]) -> None:
+        self._roster.clock = replace(self._roster.clock, offset=event.offset)
+        if not self.shutting_down:
+            jobs = [name for name, one in self.instances.items() if one.timetable is not None]
+            self._roster.advance_each(jobs, event, now, out)
 
 
-def _writes(instance: Instance) -> tuple[str, ...]:
-    """The channels whose write end the instance holds: those it writes to, unless it rests."""
-    program = instance.spec.program
-    first, second = program.stdout.channel, program.stderr.channel
-    if (first is None and second is None) or isinstance(instance.state, Stopped | Exited):
-        return ()
-    if first == second or second is None:
-        return () if first is None else (first,)
-    return (second,) if first is None else (first, second)
+def _ending(instance: Instance) -> str:
+    state = instance.state
+    return reason.exited(state.exit) if isinstance(state, Exited) else instance.problem or "FATAL"
+
+
+def _exit_code(instance: Instance) -> int:
+    """What the daemon is to exit with: as the instance did, a signal as shells show it."""
+    status = instance.last_exit
+    if status is not None and status.signal is not None:
+        return 128 + status.signal
+    if status is not None and status.code is not None:
+        given_up = isinstance(instance.state, Fatal)
+        return GAVE_UP if given_up and status.code == 0 else status.code
+    return GAVE_UP
 
 
 def _is_over(fact: KeeperFact) -> bool:

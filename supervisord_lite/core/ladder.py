@@ -4,41 +4,76 @@ A rung sends a signal to somebody and waits. The rungs are copied from the spec 
 a new configuration matters to the next stop only. When the main process goes first, what it left
 behind gets a short ladder of its own: TERM to the tree once, then the last rung's signal.
 
+Two things may come before the first rung (`Parting`): what depends on the instance goes down
+first, and its `pre_stop` hook runs.
+
 It never decides what comes after (`sequel`), only how to get down. Each function returns a `Step`.
 """
 
 from dataclasses import replace
-from typing import assert_never
 
-from supervisord_lite.core import reason
+from supervisord_lite.core import hooks, reason
 from supervisord_lite.core.command import Signal, Sweep
-from supervisord_lite.core.sequel import Step
+from supervisord_lite.core.moment import Moment
 from supervisord_lite.core.signals import KILL, TERM
-from supervisord_lite.core.spec import Rung, Target
+from supervisord_lite.core.spec import HookPoint, Rung, Target
+from supervisord_lite.core.start import Step
 from supervisord_lite.core.state import (
-    Backoff,
     Exit,
-    Exited,
-    Fatal,
+    Fault,
     Instance,
+    Parting,
+    Readying,
     Running,
     Starting,
-    Stopped,
     Stopping,
-    Waiting,
 )
 
 HURRIED_WAIT = 1.0  # seconds that each rung has left once a shutdown is hastened
 
 
-def go_down(instance: Instance, state: Starting | Running, now: float, why: str) -> Step:
-    """Begin to end the run; before the keeper has answered its spawn there is nobody to signal."""
-    rungs = instance.spec.stop
+def go_down(
+    instance: Instance,
+    state: Starting | Readying | Running,
+    at: Moment,
+    why: str,
+    fault: Fault | None = None,
+) -> Step:
+    """Begin to end the run, as asked or for a fault. Before the keeper has answered its spawn there
+    is nobody to signal.
+    """
+    asked = fault is None
     if isinstance(state, Starting):
-        waiting = Stopping(state.run, None, rungs, 0, now, None, now, asked=True)
+        rungs = instance.spec.stop
+        waiting = Stopping(state.run, None, rungs, 0, at.now, None, at.now, asked, fault=fault)
         return replace(instance, state=waiting), (), why
-    going = Stopping(state.run, state.pid, rungs, 0, now, None, state.since, asked=True)
-    return stand(instance, going, 0, now, why)
+    started = state.started if isinstance(state, Running) else state.since
+    parting = Parting(state.run, state.pid, at.now, started, asked, fault)
+    return depart(instance, parting, at, why)
+
+
+def depart(instance: Instance, state: Parting, at: Moment, why: str = "") -> Step:
+    """Climb onto the first rung, unless something has to come before it: those that depend on the
+    instance, then its `pre_stop` hook.
+    """
+    if not at.around.clear:
+        return replace(instance, state=state), (), why
+    if state.hook:
+        if hooks.under_way(instance, HookPoint.PRE_STOP):
+            return replace(instance, state=state), (), why
+    else:
+        hooked, orders = hooks.launch(instance, HookPoint.PRE_STOP, state.run, at.now, why)
+        if orders:
+            return replace(hooked, state=replace(state, hook=True)), orders, why
+    return descend(instance, state, instance.spec.stop, at.now, why)
+
+
+def descend(
+    instance: Instance, state: Parting, rungs: tuple[Rung, ...], now: float, why: str = ""
+) -> Step:
+    """Nothing has to come before the first rung any more."""
+    going = Stopping(state.run, state.pid, rungs, 0, state.since, None, state.started, state.asked)
+    return stand(instance, replace(going, fault=state.fault), 0, now, why)
 
 
 def stand(instance: Instance, state: Stopping, index: int, now: float, why: str = "") -> Step:
@@ -81,19 +116,36 @@ def leftover_rungs(rungs: tuple[Rung, ...]) -> tuple[Rung, ...]:
 
 
 def hasten(instance: Instance, level: int, now: float) -> Step:
-    """A shutdown hurries: what is left of each rung is short (1), or the tree is killed (2)."""
+    """A shutdown hurries: what is left of each rung is short (1), or the tree is killed (2), and
+    hooks with it.
+    """
+    if level > 1:
+        killed, orders = hooks.kill(instance, now)
+        after, more, why = _kill_tree(killed, now)
+        return after, (*orders, *more), why
+    return _shorten(hooks.hurry(instance, HURRIED_WAIT, now), now)
+
+
+def _shorten(instance: Instance, now: float) -> Step:
     state = instance.state
-    match state:
-        case Stopping():
-            if level > 1:
-                kill = replace(state, rungs=(Rung(KILL, Target.TREE, HURRIED_WAIT),), rung=0)
-                if state.pid is None and state.exit is None:
-                    return replace(instance, state=kill), (), ""
-                return stand(instance, kill, 0, now)
-            rungs = tuple(replace(rung, wait=min(rung.wait, HURRIED_WAIT)) for rung in state.rungs)
-            due = None if state.deadline is None else min(state.deadline, now + HURRIED_WAIT)
-            return replace(instance, state=replace(state, rungs=rungs, deadline=due)), (), ""
-        case Starting() | Running() | Stopped() | Waiting() | Backoff() | Exited() | Fatal():
-            return instance, (), ""
-        case _:
-            assert_never(state)
+    if not isinstance(state, Stopping):
+        return instance, (), ""
+    due = None if state.deadline is None else min(state.deadline, now + HURRIED_WAIT)
+    short = replace(state, rungs=hurried(state.rungs), deadline=due)
+    return replace(instance, state=short), (), ""
+
+
+def hurried(rungs: tuple[Rung, ...]) -> tuple[Rung, ...]:
+    return tuple(replace(rung, wait=min(rung.wait, HURRIED_WAIT)) for rung in rungs)
+
+
+def _kill_tree(instance: Instance, now: float) -> Step:
+    state, rungs = instance.state, (Rung(KILL, Target.TREE, HURRIED_WAIT),)
+    if isinstance(state, Parting):
+        return descend(instance, state, rungs, now)
+    if not isinstance(state, Stopping):
+        return instance, (), ""
+    kill = replace(state, rungs=rungs, rung=0)
+    if state.pid is None and state.exit is None:
+        return replace(instance, state=kill), (), ""
+    return stand(instance, kill, 0, now)

@@ -11,10 +11,23 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from supervisord_lite.core.spec import Configuration, InstanceSpec
-from supervisord_lite.core.state import Exited, Instance, Stopped, live_run
+from supervisord_lite.core import wording
+from supervisord_lite.core.spec import Configuration, InstanceSpec, Kind, Strategy
+from supervisord_lite.core.state import (
+    Blocked,
+    Exited,
+    Instance,
+    Preparing,
+    Scheduled,
+    Stopped,
+    Waiting,
+    live_run,
+)
 
 HIDDEN = "(hidden)"
+# What is taken over in place, but matters to a run only from its start on.
+_FROM_THE_NEXT_RUN = ("ready", "watchdog")
+_RESTING = Stopped | Exited | Scheduled | Waiting | Blocked | Preparing
 
 
 class Action(StrEnum):
@@ -38,12 +51,15 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What happens to one instance, which values cause it, and a short reason."""
+    """What happens to one instance, which values cause it, a short reason, and how, where the
+    worker's update policy has a say in that ("rolling, 1 at a time").
+    """
 
     instance: str
     action: Action
     changes: tuple[Change, ...] = ()
     why: str = ""
+    how: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +113,8 @@ def _correct(entry: Entry, instance: Instance | None) -> Entry:
             return replace(entry, why="added back, starts when its last run is down")
         case Action.START if up:
             return replace(entry, action=Action.KEEP, why="found alive, adopted")
-        case Action.RESTART if isinstance(instance.state, Stopped | Exited) or not instance.wanted:
-            return replace(entry, action=Action.ADJUST, why=f"{entry.why}, not up")
+        case Action.RESTART if isinstance(instance.state, _RESTING) or not instance.wanted:
+            return replace(entry, action=Action.ADJUST, why=f"{entry.why}, not up", how="")
         case Action.STOP if not up:
             return replace(entry, why=f"{entry.why}, not up")
         case _:
@@ -108,15 +124,20 @@ def _correct(entry: Entry, instance: Instance | None) -> Entry:
 def _entry(old: InstanceSpec | None, new: InstanceSpec) -> Entry:
     if old is None:
         if new.autostart:
-            return Entry(new.name, Action.START, (), "added to the configuration")
+            scheduled = ", runs by its schedule" if new.kind is Kind.JOB else ""
+            return Entry(new.name, Action.START, (), f"added to the configuration{scheduled}")
         return Entry(new.name, Action.ADJUST, (), "added, autostart is off")
     if old == new:
         return Entry(new.name, Action.KEEP, (), "unchanged")
     changes = tuple(_changes("", old, new))
     keys = ", ".join(change.key for change in changes)
     if restarts(old, new):
-        return Entry(new.name, Action.RESTART, changes, f"{keys} changed")
-    return Entry(new.name, Action.ADJUST, changes, f"{keys} changed, no restart needed")
+        rolls = new.update.strategy is not Strategy.RECREATE
+        how = wording.update(new.update) if rolls else ""
+        return Entry(new.name, Action.RESTART, changes, f"{keys} changed", how)
+    later = any(change.key.partition(".")[0] in _FROM_THE_NEXT_RUN for change in changes)
+    when = "from the next run on" if later else "no restart needed"
+    return Entry(new.name, Action.ADJUST, changes, f"{keys} changed, {when}")
 
 
 def _outside(old: Configuration, new: Configuration) -> Iterator[Change]:
@@ -125,7 +146,11 @@ def _outside(old: Configuration, new: Configuration) -> Iterator[Change]:
     after = {channel.name: channel for channel in new.channels}
     for name in [*after, *(name for name in before if name not in after)]:
         yield from _changes(f"channels.{name}", before.get(name), after.get(name))
-    for key in ("name", "control", "stop_deadline"):
+    scaled = {scale.worker: scale.count for scale in old.scales}
+    scales = {scale.worker: scale.count for scale in new.scales}
+    for worker in dict.fromkeys((*scales, *scaled)):
+        yield from _changes(f"scale.{worker}", scaled.get(worker), scales.get(worker))
+    for key in ("name", "control", "stop_deadline", "state_dir"):
         yield from _changes(key, getattr(old, key), getattr(new, key))
 
 

@@ -5,8 +5,15 @@ and logs, and never parsed.
 """
 
 from supervisord_lite.core.event import SpawnFailed
+from supervisord_lite.core.probe import Readiness
 from supervisord_lite.core.signals import signal_name
-from supervisord_lite.core.spec import Program, RestartLimit
+from supervisord_lite.core.spec import (
+    Condition,
+    Dependency,
+    HookPoint,
+    Program,
+    RestartLimit,
+)
 from supervisord_lite.core.state import Exit, Stopping
 
 START_REQUESTED = "start requested"
@@ -23,6 +30,33 @@ HOLD_LIFTED = "hold lifted"
 RECOVERED = "recovered"
 BACKOFF_OVER = "backoff is over"
 STOPPED = "stopped"
+RUN_REQUESTED = "run requested"
+READY = "ready"
+HEALTHY = "healthy"
+DEPENDENCIES_MET = "its dependencies are there"
+HOOKS_OVER = "its hooks are over"
+WAITS_FOR_HOOKS = "waits for its hooks to end"
+WAITS_FOR_DEPENDENTS = "waits for what depends on it to go down"
+SCHEDULED = "waits for its time"
+SCHEDULE_OFF = "its schedule is off"
+ON_SCHEDULE = "on schedule"
+MISSED = "its time was missed, run late"
+QUEUED = "queued while the run before was under way"
+REPLACED = "replaced by the next run of its schedule"
+SKIPPED = "its time came while the run before was under way: skipped"
+SKIPPED_HELD = "its time came while nothing is started by itself: skipped"
+ROLLOUT = "roll-out"
+UNDONE = "undone"
+CHANGED = "configuration changed"
+RESTART_ALL = "everything is restarted"
+
+_CONDITIONS = {
+    Condition.STARTED: "to be started",
+    Condition.READY: "to be ready",
+    Condition.HEALTHY: "to be healthy",
+    Condition.SUCCEEDED: "to succeed",
+    Condition.COMPLETED: "to be completed",
+}
 
 # What starting a process can meet (execve(2), fork(2), chdir(2), setuid(2), open(2)).
 _ERRNO_NAMES = {
@@ -86,6 +120,68 @@ def cannot_spawn(fact: SpawnFailed, program: Program) -> str:
     if fact.message:
         text = f"{text}: {fact.message}"
     return f"{text} ({_ERRNO_NAMES.get(fact.errno, f'errno {fact.errno}')})" if fact.errno else text
+
+
+def waits_for(dependency: Dependency) -> str:
+    """Such as "waits for db to be ready"."""
+    return f"waits for {dependency.worker} {_CONDITIONS[dependency.condition]}"
+
+
+def cannot_be_met(dependency: Dependency) -> str:
+    """Such as "its dependency db has failed: it was to be ready"."""
+    return (
+        f"its dependency {dependency.worker} has failed: it was {_CONDITIONS[dependency.condition]}"
+    )
+
+
+def dependency_lost(worker: str) -> str:
+    return f"restarts with {worker}"
+
+
+def not_ready(readiness: Readiness) -> str:
+    return f"not ready within {readiness.timeout:g} s"
+
+
+def never_ready(status: Exit) -> str:
+    return f"{exited(status)} before it was ready"
+
+
+def unhealthy(detail: str) -> str:
+    return f"unhealthy: {detail}" if detail else "unhealthy"
+
+
+def missed(times: int) -> str:
+    return f"missed {times} of its times" if times > 1 else "missed one of its times"
+
+
+def hook_failed(point: HookPoint, status: Exit) -> str:
+    return f"its {point} hook failed: {exited(status)}"
+
+
+def hook_killed(point: HookPoint) -> str:
+    return f"its {point} hook was killed: it took too long"
+
+
+def hook_left_behind(point: HookPoint) -> str:
+    return f"its {point} hook cannot be ended"
+
+
+def hook_cannot_start(point: HookPoint, fact: SpawnFailed) -> str:
+    text = f"its {point} hook cannot be started: {fact.stage}: {fact.message}"
+    return f"{text} ({_ERRNO_NAMES.get(fact.errno, f'errno {fact.errno}')})" if fact.errno else text
+
+
+def rollout_failed(worker: str, problem: str, *, goes_back: bool) -> str:
+    what = "goes back" if goes_back else "stops"
+    return f"the roll-out of {worker} {what}: {problem}"
+
+
+def rollout_ended(worker: str, progress: str) -> str:
+    return f"the roll-out of {worker}: {progress}"
+
+
+def critical(instance: str, why: str) -> str:
+    return f"{instance} has ended: {why}"
 
 
 def given_up(failures: int, limit: RestartLimit, last: str) -> str:

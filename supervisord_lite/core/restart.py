@@ -2,8 +2,8 @@
 
 Pure functions that are handed the time. `worker` asks and acts; nothing here knows of states.
 
-A *failed start* is a run shorter than `stable_after` (whatever its exit code), a task's run that
-did not succeed, or a spawn that failed. Failed starts in a row are the exponent of the delay;
+A *failed start* is a run shorter than `stable_after` (whatever its exit code), a task's or job's
+run that did not succeed, or a spawn that failed. Failed starts in a row are the exponent of the delay;
 failed starts within the sliding window of the limit decide when to give up.
 """
 
@@ -12,7 +12,7 @@ from zlib import crc32
 
 from supervisord_lite.core import reason
 from supervisord_lite.core.spec import Kind, RestartLimit, RestartPolicy, When
-from supervisord_lite.core.state import Exit, Instance
+from supervisord_lite.core.state import Exit, Fault, Instance
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +40,19 @@ class Done:
 Verdict = Again | GiveUp | Done
 
 
-def after_exit(instance: Instance, status: Exit, length: float, now: float) -> Verdict:
-    """A run of `length` seconds has ended by itself."""
+def after_exit(
+    instance: Instance, status: Exit, length: float, now: float, fault: Fault | None = None
+) -> Verdict:
+    """A run of `length` seconds has ended by itself, or because a fault was found in it."""
     policy = instance.spec.restart
-    success = succeeded(policy, status)
+    success = fault is None and succeeded(policy, status)
+    why = fault.why if fault else reason.exited(status)
     if policy.when is When.NEVER:
         return Done()
-    if instance.spec.kind is Kind.TASK:
-        return Done() if success else failed_start(instance, reason.exited(status), now)
+    if instance.spec.kind is not Kind.SERVICE:
+        return Done() if success else failed_start(instance, why, now)
     if length < policy.stable_after:
-        return failed_start(instance, reason.exited(status), now)
+        return failed_start(instance, why, now)
     if success and policy.when is When.ON_FAILURE:
         return Done()
     return Again(now, 0, instance.failures)

@@ -34,6 +34,17 @@ class Children:
         else:  # if somebody of this pid has died, then before the job was ordered
             self._known[pid] = on_exit
 
+    def expect(self, pid: int, on_exit: OnExit) -> None:
+        """Should this living process be our child, or become it by the death of its parent, its
+        end goes to `on_exit`.
+        """
+        self._known[pid] = on_exit
+
+    def release(self, pid: int, on_exit: OnExit) -> None:
+        """What was expected does not matter any more."""
+        if self._known.get(pid) is on_exit:
+            del self._known[pid]
+
     def reap(self) -> None:
         """Bury every dead child, and tell."""
         while True:

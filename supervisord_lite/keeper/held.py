@@ -51,7 +51,7 @@ class Held:
         descriptor = self._by_name[name] = self._limit.settle(descriptor)
         if _only_here(name):
             self._notifier.store({name: descriptor})
-        if (inode := _pipe_at(f"/proc/self/fd/{descriptor}")) != 0:
+        if (inode := pipe_at(f"/proc/self/fd/{descriptor}")) != 0:
             access = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE
             self._journal.append({"pipe": name, "inode": inode, "access": access})
 
@@ -61,7 +61,7 @@ class Held:
             return
         if _only_here(name):
             self._notifier.forget((name,))
-        if _pipe_at(f"/proc/self/fd/{descriptor}") != 0:  # a named one is found by its name
+        if pipe_at(f"/proc/self/fd/{descriptor}") != 0:  # a named one is found by its name
             self._journal.append({"pipe": name, "inode": 0, "access": 0})
         os.close(descriptor)
 
@@ -84,8 +84,8 @@ class Held:
             if name not in self._by_name
         }
         for pid in pids:
-            for path in _descriptors_of(pid):
-                inode = _pipe_at(path)
+            for path in descriptors_of(pid):
+                inode = pipe_at(path)
                 if inode not in missing:
                     continue
                 name, access = missing[inode]
@@ -104,14 +104,15 @@ def _only_here(name: str) -> bool:
     return not name.startswith("@") and ":" not in name.partition("/")[0]
 
 
-def _descriptors_of(pid: int) -> list[str]:
+def descriptors_of(pid: int) -> list[str]:
+    """The links in /proc that stand for what a process has open, as far as we may see them."""
     try:
         return [f"/proc/{pid}/fd/{name}" for name in os.listdir(f"/proc/{pid}/fd")]
     except OSError:
         return []
 
 
-def _pipe_at(path: str) -> int:
+def pipe_at(path: str) -> int:
     """The inode of the pipe that a link in /proc/PID/fd leads to; 0 if it leads elsewhere."""
     try:
         kind, _, rest = os.readlink(path).partition(":[")

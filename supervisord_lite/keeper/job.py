@@ -17,13 +17,16 @@ class Outfit:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One child to be made. Its descriptors become 0, 1 and 2, further ones 3 and up."""
+    """One child to be made. Its first descriptors become 0, 1 and 2, the further ones those in
+    `extra`; what lies between is closed.
+    """
 
     argv: Sequence[str]
     working_dir: str
     environment: dict[str, str]
     umask: int | None = None
     identity: tuple[int, int, tuple[int, ...]] | None = None  # uid, gid, supplementary groups
+    extra: tuple[int, ...] = ()
     outfit: Outfit = Outfit()
 
 

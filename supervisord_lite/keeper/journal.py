@@ -5,10 +5,13 @@ processes, not the machine, for no worker does either. A line that was cut off b
 ignored. What cannot be written (a full or read-only file system) costs adoption, not operation.
 
     {"daemon": id, "boot": boot id}
+    {"keeper": inode}                             of a pipe that no program of its children has
     {"remember": name, "value": text or null}     null: the instance is no more
     {"pipe": name, "inode", "access"}             a held pipe, by which it is found again
     {"intent": [instance, run]}                   before a spawn
-    {"pid": [instance, run, pid, start time]}     after it
+    {"pid": [instance, run, pid, start time], "since"}    after it
+    {"main": [instance, run, pid, start time]}    its main process is another one from now on
+    {"ended": [instance, run, status], "at"}      its main process has ended
     {"over": [instance, run]}                     buried
     {"left": true}                                the keeper went on purpose
 """
@@ -16,7 +19,7 @@ ignored. What cannot be written (a full or read-only file system) costs adoption
 import json
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -35,29 +38,53 @@ def boot_id() -> str:
 
 
 @dataclass(slots=True)
-class Contents:
-    """What a journal says. `runs` are those not over: (instance, run) to (pid, start time), or to
-    None where a spawn was intended and its outcome not written.
+class Noted:
+    """What is known of a run that is not over. A process is a pid and its start time; there is
+    no `first` one where a spawn was intended and its outcome not written.
     """
+
+    first: tuple[int, int] | None = None
+    since: float | None = None
+    main: tuple[int, int] | None = None  # where it is not the first one
+    status: int | None = None
+    ended_at: float | None = None
+
+    def lines(self, key: tuple[str, int]) -> Iterator[dict[str, Any]]:
+        """The lines that say this."""
+        if self.first is None:
+            yield {"intent": list(key)}
+            return
+        yield {"pid": [*key, *self.first], "since": self.since}
+        if self.main is not None:
+            yield {"main": [*key, *self.main]}
+        if self.ended_at is not None:
+            yield {"ended": [*key, self.status], "at": self.ended_at}
+
+
+@dataclass(slots=True)
+class Contents:
+    """What a journal says. `runs` are those not over, by instance and run."""
 
     daemon: str = field(default_factory=lambda: os.urandom(8).hex())
     records: dict[str, str] = field(default_factory=dict)
     pipes: dict[str, tuple[int, int]] = field(default_factory=dict)
-    runs: dict[tuple[str, int], tuple[int, int] | None] = field(default_factory=dict)
+    runs: dict[tuple[str, int], Noted] = field(default_factory=dict)
     highest: dict[str, int] = field(default_factory=dict)
+    keeper: int = 0
     left: bool = False
 
     def lines(self) -> Iterable[dict[str, Any]]:
         """The shortest journal that says this."""
         yield {"daemon": self.daemon, "boot": boot_id()}
+        yield {"keeper": self.keeper}
         for name, value in self.records.items():
             yield {"remember": name, "value": value}
         for name, (inode, access) in self.pipes.items():
             yield {"pipe": name, "inode": inode, "access": access}
         for instance, run in self.highest.items():
             yield {"over": [instance, run]}
-        for key, known in self.runs.items():
-            yield {"pid": [*key, *known]} if known else {"intent": list(key)}
+        for key, noted in self.runs.items():
+            yield from noted.lines(key)
 
     def apply(self, line: dict[str, Any]) -> None:
         match line:
@@ -71,16 +98,25 @@ class Contents:
             case {"pipe": name, "inode": inode, "access": access}:
                 self.pipes[name] = (inode, access)
             case {"intent": [instance, run]}:
-                self.runs[instance, run] = None
-                self.highest[instance] = max(run, self.highest.get(instance, 0))
+                self._note(instance, run, Noted())
             case {"pid": [instance, run, pid, started]}:
-                self.runs[instance, run] = (pid, started)
-                self.highest[instance] = max(run, self.highest.get(instance, 0))
+                self._note(instance, run, Noted((pid, started), line.get("since")))
+            case {"main": [instance, run, pid, started]} if noted := self.runs.get((instance, run)):
+                noted.main = (pid, started)
+                noted.status = noted.ended_at = None
+            case {"ended": [instance, run, status]} if noted := self.runs.get((instance, run)):
+                noted.status, noted.ended_at = status, line["at"]
+            case {"keeper": inode}:
+                self.keeper = inode
             case {"left": left}:
                 self.left = left
             case {"over": [instance, run]}:
                 self.runs.pop((instance, run), None)
                 self.highest[instance] = max(run, self.highest.get(instance, 0))
+
+    def _note(self, instance: str, run: int, noted: Noted) -> None:
+        self.runs[instance, run] = noted
+        self.highest[instance] = max(run, self.highest.get(instance, 0))
 
 
 class Journal:

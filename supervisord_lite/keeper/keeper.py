@@ -16,7 +16,6 @@ import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from supervisord_lite.keeper.adoption import adopt
@@ -25,6 +24,8 @@ from supervisord_lite.keeper.complaint import complain
 from supervisord_lite.keeper.held import Held
 from supervisord_lite.keeper.job import Answer
 from supervisord_lite.keeper.journal import Journal
+from supervisord_lite.keeper.mains import Mains
+from supervisord_lite.keeper.marks import mark_prefix
 from supervisord_lite.keeper.orders import HANDLERS, inherited_environment
 from supervisord_lite.keeper.protocol import BrokenLink, Packet
 from supervisord_lite.keeper.runs import Phase, Run, Runs
@@ -33,11 +34,9 @@ from supervisord_lite.keeper.signals import SignalPipe
 from supervisord_lite.keeper.spawner import Spawner
 from supervisord_lite.keeper.sweeper import Sweeper
 from supervisord_lite.keeper.trees import Trees, group_is_empty
-from supervisord_lite.linux import pidfd
 from supervisord_lite.linux.descriptors import DescriptorLimit, close_all
 from supervisord_lite.linux.notify import Notifier, stored_descriptors
 from supervisord_lite.linux.prctl import become_subreaper
-from supervisord_lite.linux.process_table import zombie_status
 
 _AWAY = 1.0  # seconds that waiting may take longer than asked, before something was wrong
 _TURNS_BETWEEN_COLLECTIONS = 5000
@@ -83,7 +82,7 @@ class Keeper:
         self.epoll = select.epoll()
         self.sweeper = Sweeper(self.trees, self.epoll, self.limit, self.settle)
         self.seat = Seat(self.spawner, settings.manager, hold=settings.hold)
-        self._adopted: dict[int, Run] = {}
+        self.mains = Mains(self.trees, self.children, self.epoll, self.limit, self._main_ended)
         self._undelivered: dict[int, Packet] = {}  # signals that no manager has dealt with yet
         self._turns = 0
         gc.disable()
@@ -102,6 +101,7 @@ class Keeper:
         with self.limit.allocation(self.limit.hard):
             for run in adopt(self.journal, self.held):
                 self._take_over(run)
+        self.journal.append({"keeper": os.fstat(self.signals.written_to).st_ino})
         if first and (self.settings.insist or known.left or interrupted or not known.records):
             self._spawn_first(*first)
         while self._code is None:
@@ -156,9 +156,7 @@ class Keeper:
             self.children.forget_strangers()
         elif self.seat.link is not None and descriptor == self.seat.link.fileno():
             self._on_link()
-        elif descriptor in self._adopted:
-            self._on_adopted_end(descriptor)
-        else:
+        elif not self.mains.noticed(descriptor):
             self.sweeper.noticed(descriptor, time.monotonic())
 
     def _on_signals(self) -> None:
@@ -193,6 +191,7 @@ class Keeper:
         """Tell a new manager all there is: records, descriptors, facts, signals not dealt with."""
         helpers = [run.instance for run in self.runs if run.instance.startswith("@")]
         about = {"keeper": os.getpid(), "directory": self.settings.directory, "helpers": helpers}
+        about["mark"] = mark_prefix(self.journal.contents.daemon)
         self.seat.tell(
             {"tell": "welcome", **about, **self.settings.greeting, **self.seat.welcome()}
         )
@@ -256,7 +255,7 @@ class Keeper:
             for known in [n for n in self._undelivered if 0 < n <= number]:
                 del self._undelivered[known]
 
-    def _tell(self, fact: Packet) -> None:
+    def tell(self, fact: Packet) -> None:
         self.seat.tell(fact)
         self._watch_link()
 
@@ -277,50 +276,47 @@ class Keeper:
 
     def spawn_answered(self, run: Run, answer: Answer) -> None:
         """The spawner is done with a run's job."""
+        now = time.monotonic()
         if not answer.pid:
-            run.phase, run.failure = Phase.FAILED, answer
-            self._tell(run.facts()[0])
+            run.phase, run.failure, run.ended_at = Phase.FAILED, answer, now
+            self.tell(run.facts()[0])
             return
-        run.phase, run.pid, run.started = Phase.ALIVE, answer.pid, answer.started
-        self.journal.append({"pid": [run.instance, run.number, run.pid, run.started]})
-        self._tell(run.facts()[0])
-        self.children.claim(answer.pid, answer.number, partial(self._main_ended, run))
+        run.begin(answer.pid, answer.started, now)
+        who = [run.instance, run.number]
+        self.journal.append({"pid": [*who, run.pid, run.started], "since": now})
+        self.tell(run.facts()[0])
+        self.mains.claim(run, answer)
 
     def _main_ended(self, run: Run, status: int | None) -> None:
-        run.phase, run.status = Phase.ENDED, status
-        if run.sweeping or run.adopted or self.children.orphans():
-            self.sweeper.look_at(run, time.monotonic())
-        else:
+        now, simple = time.monotonic(), run.leads and not run.sweeping
+        run.phase, run.status, run.ended_at = Phase.ENDED, status, now
+        self.journal.append({"ended": [run.instance, run.number, status], "at": now})
+        if simple and not self.children.orphans():
             self.settle(run, emptied=group_is_empty(run.pid))
+        else:
+            self.sweeper.look_at(run, now)
 
     def settle(self, run: Run, emptied: bool) -> None:
         """What is left of the run is known: tell what has not been told."""
         if run.phase is not Phase.ENDED:
             return
         news = emptied and not run.emptied
-        run.emptied = run.emptied or emptied
+        if news:
+            run.emptied, run.emptied_at = True, time.monotonic()
+        who = {"instance": run.instance, "run": run.number}
         if not run.reported:
             run.reported = True
-            self._tell(run.facts()[-1])
+            self.tell(run.facts()[-1])
         elif news:
-            self._tell({"tell": "emptied", "instance": run.instance, "run": run.number})
+            self.tell({"tell": "emptied", **who, "at": run.emptied_at})
 
     def _take_over(self, run: Run) -> None:
         """Answer for a run that an earlier keeper spawned."""
         self.runs.add(run)
         if run.pidfd is not None:
-            self._adopted[run.pidfd] = run
-            self.epoll.register(run.pidfd, select.EPOLLIN)
+            self.mains.watch(run)
         elif run.phase is Phase.ENDED:  # what its main process has left behind may live
             self.sweeper.look_at(run, time.monotonic())
-
-    def _on_adopted_end(self, descriptor: int) -> None:
-        run = self._adopted.pop(descriptor)
-        self.epoll.unregister(descriptor)
-        # A zombie tells its status in /proc; once its parent has reaped it, the pidfd does.
-        status = zombie_status(run.pid, run.started)
-        self._main_ended(run, pidfd.exit_status(descriptor) if status is None else status)
-        os.close(descriptor)
 
     def _spawn_first(self, name: str, argv: Sequence[str]) -> None:
         with self.limit.allocation():

@@ -5,14 +5,15 @@ An order names runs, never pids. One about a run that is over is obeyed by doing
 
 import errno
 import os
+import stat
 import time
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from supervisord_lite.keeper.job import Job, Outfit
+from supervisord_lite.keeper.marks import mark
 from supervisord_lite.keeper.runs import Phase, Run
-from supervisord_lite.keeper.trees import MARK
 from supervisord_lite.linux.descriptors import clear_nonblocking
 
 if TYPE_CHECKING:
@@ -67,18 +68,21 @@ def _spawn(keeper: "Keeper", order: Order, _: list[int]) -> None:
 
     def prepare() -> tuple[Job, list[int]]:
         streams = [_stream(keeper, name, program) for name in order["streams"]]
-        return _job(keeper, program, run), streams
+        extra = {int(number): name for number, name in order.get("extra", {}).items()}
+        further = [_further(keeper, name, program) for name in extra.values()]
+        return _job(keeper, program, run, tuple(extra)), [*streams, *further]
 
     keeper.spawner.submit(prepare, partial(keeper.spawn_answered, run))
 
 
-def _job(keeper: "Keeper", program: Order, run: Run) -> Job:
+def _job(keeper: "Keeper", program: Order, run: Run, extra: tuple[int, ...]) -> Job:
     return Job(
         argv=program["argv"],
         working_dir=program["working_dir"],
         environment=_environment(keeper, program, run),
         umask=program.get("umask"),
         identity=_ids(program),
+        extra=extra,
         outfit=_outfit(program),
     )
 
@@ -94,14 +98,28 @@ def _stream(keeper: "Keeper", name: str, program: Order) -> int:
         return int(which)
     if kind == "refused":
         raise OSError(int(which), os.strerror(int(which)))
-    if which not in keeper.held:
-        raise OSError(errno.EBADF, f"{which} is not held")
-    descriptor = keeper.held[which]
+    descriptor = _held(keeper, which)
     clear_nonblocking(descriptor)
     if program.get("identity"):
         # So that the worker may open its /dev/stdout again, which is this pipe.
         os.fchown(descriptor, program["identity"]["uid"], program["identity"]["gid"])
     return descriptor
+
+
+def _further(keeper: "Keeper", name: str, program: Order) -> int:
+    """The descriptor that a name beside the streams means: `held:NAME`. Its flags are shared with
+    whoever else has it, so they stay; a pipe can be opened again by the worker's user.
+    """
+    descriptor = _held(keeper, name.removeprefix("held:"))
+    if program.get("identity") and stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+        os.fchown(descriptor, program["identity"]["uid"], program["identity"]["gid"])
+    return descriptor
+
+
+def _held(keeper: "Keeper", name: str) -> int:
+    if name not in keeper.held:
+        raise OSError(errno.EBADF, f"{name} is not held")
+    return keeper.held[name]
 
 
 def _environment(keeper: "Keeper", program: Order, run: Run) -> dict[str, str]:
@@ -114,8 +132,7 @@ def _environment(keeper: "Keeper", program: Order, run: Run) -> dict[str, str]:
             "SHELL": who["shell"],
         }
     environment.update(program.get("environment", ()))
-    mark = f"{keeper.journal.contents.daemon}/{run.instance}/{run.number}"
-    return environment | {MARK: mark}
+    return environment | mark(keeper.journal.contents.daemon, run.instance, run.number)
 
 
 def _ids(program: Order) -> tuple[int, int, tuple[int, ...]] | None:
@@ -158,6 +175,17 @@ def _bury(keeper: "Keeper", order: Order, _: list[int]) -> None:
         keeper.journal.append({"over": [run.instance, run.number]})
 
 
+def _main(keeper: "Keeper", order: Order, _: list[int]) -> None:
+    """Make another process the main one of a run, or say that it cannot be."""
+    run, pid = keeper.runs.find(order["instance"], order["run"]), order["pid"]
+    who = {"instance": order["instance"], "run": order["run"], "pid": pid}
+    if run is None or not keeper.mains.replace(run, pid):
+        keeper.tell({"tell": "refused_main", **who})
+        return
+    keeper.journal.append({"main": [run.instance, run.number, run.pid, run.started]})
+    keeper.tell({"tell": "main", **who})
+
+
 def _notify(keeper: "Keeper", order: Order, _: list[int]) -> None:
     keeper.notifier.tell(order["state"])
 
@@ -182,6 +210,7 @@ HANDLERS: dict[str, Handler] = {
     "signal": _signal,
     "sweep": _sweep,
     "bury": _bury,
+    "main": _main,
     "notify": _notify,
     "despair": _despair,
     "leave": _leave,

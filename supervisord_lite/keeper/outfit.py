@@ -7,7 +7,8 @@ Python between fork and exec dangerous applies. It imports what is built in and 
 `signal` and `typing` alone would double the time it takes.
 
 JOB is a descriptor with the marshalled job, ERRORS one that is closed by a successful exec; what
-fails is written there as `stage:errno:message`.
+fails is written there as `stage:errno:message`, and where a stage sets several things the message
+begins with the name of the one that could not be set.
 """
 
 import _signal  # type: ignore[import-not-found]
@@ -22,24 +23,44 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+class _Setting:
+    """Has the error of a setting begin with its name."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: object, _traceback: object) -> None:
+        if isinstance(error, OSError):
+            raise OSError(error.errno, f"{self._name}: {error.strerror}") from error
+        if isinstance(error, Exception):  # no such setting, or none of its values
+            raise OSError(errno.EINVAL, f"{self._name}: {error}") from error
+
+
 def _apply_limits(job: "dict[str, Any]") -> None:
     for name, soft, hard in job["limits"]:
-        number = getattr(resource, f"RLIMIT_{name.upper()}")
-        bounds = [resource.RLIM_INFINITY if value is None else value for value in (soft, hard)]
-        try:
-            resource.setrlimit(number, (bounds[0], bounds[1]))
-        except ValueError as error:  # how the module says EPERM
-            raise PermissionError(errno.EPERM, f"{name}: {error}") from error
+        with _Setting(name):
+            number = getattr(resource, f"RLIMIT_{name.upper()}")
+            bounds = [resource.RLIM_INFINITY if value is None else value for value in (soft, hard)]
+            try:
+                resource.setrlimit(number, (bounds[0], bounds[1]))
+            except ValueError as error:  # how the module says these two
+                refused = errno.EINVAL if str(error).startswith("current") else errno.EPERM
+                raise OSError(refused, os.strerror(refused)) from error
 
 
 def _apply_priorities(job: "dict[str, Any]") -> None:
     if job["oom_score_adj"] is not None:
-        with open("/proc/self/oom_score_adj", "w", encoding="ascii") as stream:
-            stream.write(str(job["oom_score_adj"]))
+        with _Setting("oom_score_adj"), open("/proc/self/oom_score_adj", "wb") as stream:
+            stream.write(b"%d" % job["oom_score_adj"])
     if job["nice"] is not None:
-        os.setpriority(os.PRIO_PROCESS, 0, job["nice"])
+        with _Setting("nice"):
+            os.setpriority(os.PRIO_PROCESS, 0, job["nice"])
     if job["cpu_affinity"]:
-        os.sched_setaffinity(0, job["cpu_affinity"])
+        with _Setting("cpu_affinity"):
+            os.sched_setaffinity(0, job["cpu_affinity"])
 
 
 def _become(job: "dict[str, Any]") -> None:
@@ -87,6 +108,12 @@ _STAGES = (
 )
 
 
+def _told(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno:
+        return f"{error.errno}:{error.strerror}"
+    return f"{errno.EINVAL}:{error}"
+
+
 def main(job_descriptor: int, error_descriptor: int) -> None:
     with open(job_descriptor, "rb") as stream:
         job = marshal.load(stream)  # noqa: S302 - our own parent wrote it
@@ -95,9 +122,7 @@ def main(job_descriptor: int, error_descriptor: int) -> None:
         try:
             step(job)
         except Exception as error:  # noqa: BLE001 - a NUL byte in an argument, or no memory left
-            number = error.errno if isinstance(error, OSError) else errno.EINVAL
-            text = f"{stage}:{number}:{error}"
-            os.write(error_descriptor, text.encode(errors="replace"))
+            os.write(error_descriptor, f"{stage}:{_told(error)}".encode(errors="replace"))
             os._exit(127)
 
 

@@ -10,6 +10,7 @@ from enum import Enum
 from typing import Any
 
 from supervisord_lite.keeper.job import Answer
+from supervisord_lite.linux.process_table import Entry, read_entry
 
 
 class Phase(Enum):
@@ -25,25 +26,56 @@ class Phase(Enum):
 class Run:
     """One life of an instance, from the order to spawn it until it is buried.
 
-    An `adopted` run is one that an earlier keeper spawned: its processes have another parent, so
-    the main one, if it lives, is watched by `pidfd`. `known` are processes seen to belong to the
-    run, by pid and start time.
+    Its main process is the one that was spawned, until the run names another (`mains`). An
+    `adopted` run is one that an earlier keeper spawned: its processes have another parent. Where
+    the main process may not be our child, it is watched by `pidfd`. `groups` are numbers of
+    sessions and process groups that are certain to be the run's own; `known` are processes seen to
+    belong to it, by pid and start time. Times are seconds of CLOCK_MONOTONIC, None where no keeper
+    saw what happened.
     """
 
     instance: str
     number: int
     phase: Phase = Phase.SPAWNING
     pid: int = 0
-    started: int = 0
+    started: int = 0  # its start time
+    first: int = 0  # the process that was spawned
+    born: int = 0  # its start time: no process of the run is older
+    since: float | None = None  # the exec was successful
     adopted: bool = False
     pidfd: int | None = None
+    groups: tuple[int, ...] = ()
     status: int | None = None
     failure: Answer | None = None
+    ended_at: float | None = None  # the end of the main process, or the failure of the spawn
     emptied: bool = False
+    emptied_at: float | None = None
     reported: bool = False  # the end of the main process was told
     sweeping: bool = False  # the end of the whole tree is to be told
     doomed: bool = False  # the tree was sent SIGKILL: whatever is found of it later gets it, too
     known: dict[int, int] = field(default_factory=dict)
+
+    def begin(self, pid: int, started: int, since: float) -> None:
+        """The spawn was successful."""
+        self.phase, self.since = Phase.ALIVE, since
+        self.pid = self.first = pid
+        self.started = self.born = started
+        self.groups = (pid,)
+
+    def revive(self, main: Entry, pidfd: int) -> None:
+        """Another process is the main one, and alive."""
+        self.phase, self.pidfd = Phase.ALIVE, pidfd
+        self.pid, self.started = main.pid, main.started
+        self.groups = groups_of(self, main)
+        self.status = self.ended_at = None
+        self.reported = False
+
+    @property
+    def leads(self) -> bool:
+        """Whether the main process is our unreaped child and leads the only group of the run, the
+        number of which is therefore certain.
+        """
+        return self.phase is Phase.ALIVE and not self.adopted and self.groups == (self.pid,)
 
     def facts(self) -> list[dict[str, Any]]:
         """All that is true of the run and may be told."""
@@ -54,15 +86,28 @@ class Run:
                 "stage": self.failure.stage,
                 "errno": self.failure.errno,
                 "message": self.failure.message,
+                "at": self.ended_at,
             }
             return [{"tell": "failed", **who, **failure}]
         if self.phase is Phase.SPAWNING:
             return []
-        said = [{"tell": "spawned", **who, "pid": self.pid, "adopted": self.adopted}]
+        begun = {"pid": self.pid, "adopted": self.adopted, "since": self.since}
+        said = [{"tell": "spawned", **who, **begun}]
         if self.reported:
-            over = {"status": self.status, "emptied": self.emptied}
-            said.append({"tell": "exited", **who, **over})
+            over = {"status": self.status, "at": self.ended_at}
+            rest = {"emptied": self.emptied, "emptied_at": self.emptied_at}
+            said.append({"tell": "exited", **who, **over, **rest})
         return said
+
+
+def groups_of(run: Run, main: Entry) -> tuple[int, ...]:
+    """The numbers of sessions and groups that are certain to be the run's while its main process
+    lives: those of that one, and that of the process spawned first while it is not reaped.
+    """
+    numbers = {main.pid, main.session, main.group}
+    if (entry := read_entry(run.first)) is not None and entry.started == run.born:
+        numbers.add(run.first)
+    return tuple(sorted(numbers))
 
 
 class Runs:

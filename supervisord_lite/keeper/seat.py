@@ -19,6 +19,7 @@ from supervisord_lite.keeper.protocol import BrokenLink, Link, Packet
 from supervisord_lite.keeper.spawner import DEADLINE, Spawner
 
 WATCHDOG = 10.0  # seconds that a packet may stay unacknowledged
+_LINK = 3  # where a manager finds its end of the link
 _DEATHS = 3
 _WITHIN = 30.0
 _PAUSE = 1.0  # seconds between managers that die at once, once they are told to hold
@@ -72,7 +73,7 @@ class Seat:
         self.link = Link(ours)
         self._sent = 0
         self._unacknowledged.clear()
-        job = Job(self._argv, ".", environment)  # ours: it may be gone by now
+        job = Job(self._argv, ".", environment, extra=(_LINK,))  # ours: it may be gone by now
 
         def answered(answer: Answer) -> None:
             theirs.close()

@@ -8,6 +8,7 @@ documentation, signal(7).
 import contextlib
 import fcntl
 import os
+import resource
 import signal
 
 from supervisord_lite.keeper.protocol import LEAVE
@@ -20,11 +21,9 @@ WATCHED = (
     signal.SIGUSR2,
     LEAVE,
 )
-# The number must mean this socket in the spawner's threads, too, where the low ones are a child's.
-_OUT_OF_THE_WAY = 32
 # Ctrl-Z in a terminal would take away half of the daemon.
 _NOT_STOPPED_BY = (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
-_ABOVE_CHILDRENS = 32
+_ABOVE_CHILDRENS = 899  # a number that no child's descriptor has, if the limit allows
 _PYTHONS_OWN = (signal.SIGPIPE, signal.SIGXFSZ)  # ignored by Python, reset by it in children
 
 
@@ -38,8 +37,10 @@ class SignalPipe:
     def __init__(self) -> None:
         self._noted: list[int] = []
         self._ours, written_to = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        # Spawner threads have it under the same number, and children's descriptors begin at 3.
-        self.written_to = fcntl.fcntl(written_to, fcntl.F_DUPFD_CLOEXEC, _ABOVE_CHILDRENS)
+        # Spawner threads have it under the same number, and there the low ones are a child's.
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        lowest = min(_ABOVE_CHILDRENS, soft - 3)
+        self.written_to = fcntl.fcntl(written_to, fcntl.F_DUPFD_CLOEXEC, lowest)
         os.close(written_to)
         # What was ignored when we were started (nohup) must not be so in the workers.
         for ignored in signal.valid_signals() - set(_PYTHONS_OWN):

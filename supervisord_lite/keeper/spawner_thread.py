@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from functools import cache
+from itertools import count, islice
 
 from supervisord_lite.keeper.job import Answer, Job, Outfit
 from supervisord_lite.linux.descriptors import DescriptorLimit, close_all, receive_with, send_with
@@ -28,6 +29,7 @@ from supervisord_lite.linux.process_table import read_entry
 
 _SOCKET_AT = 900  # where a thread keeps its socket, if the limit allows: above any child's need
 _LIFTED = 300  # where the descriptors of a job wait, likewise, until they get the child's numbers
+_FIRST_EXTRA = 3
 _OUTFIT = os.path.join(os.path.dirname(__file__), "outfit.py")
 
 
@@ -38,6 +40,8 @@ class SpawnerThread:
         self._limit = limit
         self._keep_open = keep_open
         self._socket_at = min(_SOCKET_AT, limit.soft - 2)
+        if keep_open - self._socket_at in (0, 1):
+            self._socket_at -= 2
         self._lifted = min(_LIFTED, limit.soft // 2)
         self._ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._job: Job | None = None
@@ -91,8 +95,7 @@ class SpawnerThread:
             else:
                 pid = self._spawn_with_outfit(job, received)
         except _StageFailed as failed:
-            text = os.strerror(failed.number) if failed.number else failed.text
-            return Answer(stage=failed.stage, errno=failed.number, message=text)
+            return Answer(stage=failed.stage, errno=failed.number, message=failed.text)
         except Exception as error:  # noqa: BLE001 - every job is answered, whatever is wrong with it
             return Answer(stage="fork", errno=errno.EINVAL, message=repr(error))
         finally:
@@ -104,8 +107,10 @@ class SpawnerThread:
 
     def _spawn(self, job: Job, argv: Sequence[str], received: list[int]) -> int:
         identity = job.identity or (None, None, None)
-        extra = [os.dup2(number, 3 + n) for n, number in enumerate(received[3:])]
+        extra: list[int] = []
         try:
+            for number, wanted in zip(received[3:], job.extra, strict=True):
+                extra.append(self._place(number, wanted))
             with self._limit.spawning():
                 child = subprocess.Popen(
                     argv,
@@ -130,6 +135,13 @@ class SpawnerThread:
         child.returncode = 0
         return child.pid
 
+    def _place(self, number: int, wanted: int) -> int:
+        """Put a descriptor where the child is to find it."""
+        if not _FIRST_EXTRA <= wanted < self._lifted:
+            what = f"descriptor {wanted} is not between {_FIRST_EXTRA} and {self._lifted - 1}"
+            raise _StageFailed("streams", errno.EBADF, f"{what}: {os.strerror(errno.EBADF)}")
+        return os.dup2(number, wanted)
+
     def _spawn_with_outfit(self, job: Job, received: list[int]) -> int:
         """Start `keeper.outfit`, which becomes the program, and wait until it has or has failed."""
         plain = {
@@ -145,9 +157,9 @@ class SpawnerThread:
         )
         os.write(order, marshal.dumps(plain))
         os.lseek(order, 0, os.SEEK_SET)
-        numbers = [str(len(received)), str(len(received) + 1)]
-        argv = [sys.executable, "-I", "-S", _OUTFIT, *numbers]
-        bare = Job(argv, "/", job.environment)
+        places = list(islice((n for n in count(_FIRST_EXTRA) if n not in job.extra), 2))
+        argv = [sys.executable, "-I", "-S", _OUTFIT, *map(str, places)]
+        bare = Job(argv, "/", job.environment, extra=(*job.extra, *places))
         try:
             pid = self._spawn(bare, argv, [*received, order, write_end])
         finally:
@@ -156,12 +168,12 @@ class SpawnerThread:
             said = errors.read()
         if said:
             stage, number, text = said.decode(errors="replace").split(":", 2)
-            raise _StageFailed(stage, int(number) if number.isdecimal() else 0, text)
+            raise _StageFailed(stage, int(number), text)
         return pid
 
 
 class _StageFailed(Exception):
-    """A stage of spawning failed: which, its errno, and words where there is no errno."""
+    """A stage of spawning failed: which, its errno, and what happened, in words."""
 
     def __init__(self, stage: str, number: int, text: str) -> None:
         super().__init__(f"{stage}: {text}")
@@ -208,11 +220,11 @@ def _stage_of(error: OSError | ValueError, job: Job) -> tuple[str, int, str]:
     """
     if isinstance(error, ValueError):  # a NUL byte in an argument, say
         return "exec", errno.EINVAL, str(error)
-    number = error.errno or 0
+    number, text = error.errno or 0, error.strerror or str(error)
     if error.filename is None:
-        return "fork", number, str(error)
+        return "fork", number, text
     if error.filename is not job.working_dir:
-        return "exec", number, str(error)
+        return "exec", number, text
     if job.identity and number in (errno.EPERM, errno.EAGAIN, errno.EINVAL):
-        return "user", number, str(error)
-    return "working_dir", number, str(error)
+        return "user", number, text
+    return "working_dir", number, text

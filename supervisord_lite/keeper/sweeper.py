@@ -59,7 +59,8 @@ class Sweeper:
 
     def sweep(self) -> None:
         """Look at every run that is due, in one pass over /proc."""
-        due, self._due = list(self._due), {}
+        # One that has a main process again has nothing to be looked at.
+        due, self._due = [run for run in self._due if run.phase is Phase.ENDED], {}
         snapshot = self._trees.snapshot(due, fresh=True)
         for run in due:
             members = snapshot.members(run)

@@ -16,12 +16,12 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable
 
+from supervisord_lite.keeper.marks import read_mark
 from supervisord_lite.keeper.runs import Phase, Run, Runs
 from supervisord_lite.linux import pidfd
 from supervisord_lite.linux.descriptors import DescriptorLimit
-from supervisord_lite.linux.process_table import ProcessTable, environment_value, read_entry
+from supervisord_lite.linux.process_table import Entry, ProcessTable, read_entry
 
-MARK = "SUPERVISORD_LITE_RUN"
 _FRESH = 0.1  # seconds for which one pass over /proc serves several orders
 
 
@@ -49,9 +49,8 @@ class Snapshot:
                 self._note_mark(pid)
 
     def _note_mark(self, pid: int) -> None:
-        value = environment_value(pid, MARK)
-        if value is not None and value.startswith(f"{self._daemon}/"):
-            self._by_mark[value.split("/")[1]].add(pid)
+        if (found := read_mark(pid, self._daemon)) is not None:
+            self._by_mark[found[0]].add(pid)
 
     def members(self, run: Run) -> dict[int, int]:
         """The living processes of the run: pid to start time."""
@@ -60,12 +59,17 @@ class Snapshot:
             pid for pid, t in run.known.items() if pid in entries and entries[pid].started == t
         }
         roots |= self._by_mark.get(run.instance, set())
-        if self._mains.get(run.pid, run) is run:  # else the pid went to another run by now
-            roots |= self._by_leader.get(run.pid, set())
+        for number in run.groups:
+            if self.main_of(number) in (run, None):  # else the pid went to another run by now
+                roots |= self._by_leader.get(number, set())
         if run.phase is Phase.ALIVE:
             roots.add(run.pid)
         found = self.table.with_descendants(roots)
-        return {entry.pid: entry.started for entry in found if entry.started >= run.started}
+        return {entry.pid: entry.started for entry in found if entry.started >= run.born}
+
+    def main_of(self, pid: int) -> Run | None:
+        """The run whose living main process this is, if it is one."""
+        return self._mains.get(pid)
 
 
 class Trees:
@@ -98,6 +102,13 @@ class Trees:
         """Remember who belongs to the run while its main process still ties them together."""
         run.known.update(self.snapshot([run]).members(run))
 
+    def member(self, run: Run, pid: int) -> Entry | None:
+        """The process, if it lives, belongs to the run, and is not the main one of another."""
+        snapshot = self.snapshot([run], fresh=True)
+        members = run.known = snapshot.members(run)
+        is_another = snapshot.main_of(pid) not in (run, None)
+        return None if pid not in members or is_another else snapshot.table.entries[pid]
+
     def signal_main(self, run: Run, number: int) -> None:
         if run.phase is not Phase.ALIVE:
             return
@@ -107,18 +118,19 @@ class Trees:
             _kill_child(run.pid, number)
 
     def signal_group(self, run: Run, number: int) -> None:
-        if run.phase is Phase.ALIVE and not run.adopted:
+        if run.leads:
             self._signal_own_group(run, number)
             return
         entries = self.snapshot([run]).table.entries
         members = self.snapshot([run]).members(run)
-        self._signal_each({p: t for p, t in members.items() if entries[p].group == run.pid}, number)
+        grouped = {p: t for p, t in members.items() if entries[p].group in run.groups}
+        self._signal_each(grouped, number)
 
     def signal_tree(self, run: Run, number: int) -> None:
         members = self.snapshot([run]).members(run)
         run.known.update(members)
         run.doomed = run.doomed or number == signal.SIGKILL
-        if run.phase is Phase.ALIVE and not run.adopted:
+        if run.leads:
             entries = self.snapshot([run]).table.entries
             self._signal_own_group(run, number)
             members = {p: t for p, t in members.items() if entries[p].group != run.pid}

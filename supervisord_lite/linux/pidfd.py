@@ -6,6 +6,7 @@ Sources: pidfd_open(2), pidfd_send_signal(2), and PIDFD_GET_INFO in linux/pidfd.
 import errno
 import fcntl
 import os
+import select
 import signal
 import struct
 
@@ -33,6 +34,13 @@ def send_signal(pidfd: int, number: int) -> bool:
     except (ProcessLookupError, PermissionError):
         return False
     return True
+
+
+def is_dead(pidfd: int) -> bool:
+    """Whether the process is dead, reaped or not."""
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def exit_status(pidfd: int) -> int | None:

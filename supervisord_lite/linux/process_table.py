@@ -83,6 +83,27 @@ def environment_value(pid: int, name: str) -> str | None:
     return None
 
 
+def belongs(pid: int, main: int, mark: str) -> bool | None:
+    """Whether a process, or one that it descends from, is the living process `main`, is in the
+    session of that one, or carries `mark` (NAME=value) in its environment. None if there is no
+    process of this pid. An environment that we may not read says nothing, for or against.
+    """
+    entry = read_entry(pid)
+    if entry is None:
+        return None
+    name, _, value = mark.partition("=")
+    known = read_entry(main)
+    seen: set[int] = set()
+    while entry is not None and entry.pid not in seen:
+        if known is not None and (entry.pid == main or entry.session == known.session):
+            return True
+        if environment_value(entry.pid, name) == value:
+            return True
+        seen.add(entry.pid)
+        entry = read_entry(entry.parent)
+    return False
+
+
 class ProcessTable:
     """A snapshot of all living processes (the dead but unreaped ones are left out)."""
 

@@ -5,24 +5,22 @@ the fleet from what the keeper has, which at first is nothing, then apply what w
 """
 
 import asyncio
-import json
 import signal
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any, Protocol
 
 from supervisord_lite.channels.pipes import PipeChannels
 from supervisord_lite.core.command import Finish
 from supervisord_lite.core.event import Configured, Hastened, MainExited, ShutdownRequested
-from supervisord_lite.core.fleet import Fleet
-from supervisord_lite.core.plain import from_plain
 from supervisord_lite.core.plan import Plan
-from supervisord_lite.core.state import Instance, Shutdown
+from supervisord_lite.core.spec import Configuration, Scale
 from supervisord_lite.keeper.protocol import LEAVE, Packet
 from supervisord_lite.linux.lock_file import AlreadyRunning
 from supervisord_lite.logs.event import StreamStatus
 from supervisord_lite.logs.plane import DataPlane
+from supervisord_lite.manager.care import Care
 from supervisord_lite.manager.compiling import (
     APPLY,
     BadConfiguration,
@@ -32,15 +30,22 @@ from supervisord_lite.manager.compiling import (
 )
 from supervisord_lite.manager.control_socket import ControlSocket
 from supervisord_lite.manager.core_loop import CoreLoop
-from supervisord_lite.manager.executor import CONFIGURATION, SHUTDOWN, Executor
+from supervisord_lite.manager.executor import Executor
 from supervisord_lite.manager.facts import to_event
 from supervisord_lite.manager.keeper_link import Inheritance, KeeperLink
+from supervisord_lite.manager.lasting import Lasting
 from supervisord_lite.manager.log_access import Logs
 from supervisord_lite.manager.notices import Notices
 from supervisord_lite.manager.outputs import HeldHops, HeldRelays, Outputs
+from supervisord_lite.manager.prober import Prober
+from supervisord_lite.manager.resources import Sampler
+from supervisord_lite.manager.restoring import restored
+from supervisord_lite.manager.scaling import scaled
 from supervisord_lite.manager.service import Refused, Service
 from supervisord_lite.manager.starts import Starts
 from supervisord_lite.manager.waiting import Waiters
+from supervisord_lite.manager.wall_clock import WallClock
+from supervisord_lite.manager.watching import FileWatch
 
 BAD_CONFIGURATION = 2
 CANNOT_SERVE = 1
@@ -66,7 +71,6 @@ class Manager:
 
     def __init__(self, link: KeeperLink, given: Inheritance, serve: Serve) -> None:
         self.greeting: dict[str, Any] = given.greeting
-        self.applied: Compiled | None = None
         self.done: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._link = link
         self._serve = serve
@@ -76,39 +80,37 @@ class Manager:
         self._opening = False  # the control API
         self._ending = False
         self._tasks: set[asyncio.Task[Any]] = set()
-        fleet = self._restored(given)
+        fleet, compiled = restored(
+            given.records,
+            held=bool(given.greeting.get("hold")),
+            as_init=given.greeting.get("keeper") == 1,
+        )
         self._fleet = fleet
         self._executor = Executor(link, fleet)
+        self._executor.compiled = compiled
         self._core = CoreLoop(fleet, self._executor.carry_out)
         self.notices = Notices(link, fleet, terminal=bool(given.greeting.get("terminal")))
         self._plane = self._take_over_output(given)
+        self._clock = WallClock(self._core.take)
         self._compiler = Compiler(link, given.held, given.greeting.get("compiler", ()))
-        self._waiters = Waiters(fleet)
+        self._configuring = asyncio.Lock()  # one reload or scaling at a time
         self._control = ControlSocket(given.held, self._executor.hold, self._listen)
-        self._service = Service(self._core, link, self._waiters, self._compiler, self)
         self._starts = Starts()
+        waiters, care = Waiters(), self._executor.care
+        self._service = Service(self._core, link, waiters, self._compiler, self, care)
         self._executor.watchers += [
             self._starts.announced,
             self.notices.announced,
-            self._waiters.announced,
+            waiters.announced,
         ]
+        self._executor.rollout_watchers.append(waiters.rollout_changed)
+        self._executor.on_note = self.notices.say
         self._executor.on_finish = self._finish
 
-    def _restored(self, given: Inheritance) -> Fleet:
-        records = dict(given.records)
-        held = bool(given.greeting.get("hold"))
-        if (text := records.pop(CONFIGURATION, None)) is not None:
-            self.applied = read_compiled(text)
-        shutdown = records.pop(SHUTDOWN, None)
-        return Fleet.restore(
-            self.applied.configuration if self.applied else None,
-            [
-                from_plain(Instance, json.loads(text), ignore_unknown=True)
-                for text in records.values()
-            ],
-            held=held,
-            shutdown=from_plain(Shutdown, json.loads(shutdown)) if shutdown else None,
-        )
+    @property
+    def applied(self) -> Compiled | None:
+        """The configuration that the fleet is to be."""
+        return self._executor.compiled
 
     def _take_over_output(self, given: Inheritance) -> DataPlane:
         """The data plane, with every stream attached that an earlier one had."""
@@ -121,6 +123,7 @@ class Manager:
         relays = HeldRelays(given.held, executor.hold, executor.drop, loop.call_soon_threadsafe)
         plane = DataPlane(HeldHops(given.held, executor.hold), relays, report)
         self.notices.plane = plane
+        executor.care = self._take_over_care(given, plane)
         executor.channels = PipeChannels(given.held, executor.hold, executor.drop)
         hold = executor.hold_with_packet
         executor.outputs = Outputs(plane, hold, executor.drop, self.notices)
@@ -129,12 +132,29 @@ class Manager:
         plane.start()
         return plane
 
+    def _take_over_care(self, given: Inheritance, plane: DataPlane) -> Care:
+        """Those who look after instances; they take what is theirs out of what was given."""
+        take, say = self._core.take, self.notices.say
+        hold = self._executor.hold_with_packet
+        fleet = self._fleet
+        return Care(
+            Prober(self._link, given, hold, plane.watch, take, say),
+            Sampler(take, say),
+            FileWatch(take, say),
+            Lasting(lambda: fleet.shutting_down, say),
+        )
+
     def start(self, facts: list[Packet]) -> None:
         """Go on where the last manager stopped, or begin."""
+        care = self._executor.care
         if self.applied is not None:
-            self._executor.compiled = self.applied.text
             self._executor.channels.declare(self.applied.configuration.channels)
+            care.configure(self.applied.configuration)
         self._core.recover()
+        for instance in self._fleet.instances.values():
+            care.follow(instance)
+        care.settle()
+        self._clock.start()
         pending = APPLY in self.greeting.get("helpers", ())
         if pending or self.applied is None:
             self._run(self._apply_inherited())
@@ -157,12 +177,13 @@ class Manager:
     def _take_fact(self, fact: Packet) -> None:
         if self._compiler.take(fact):
             return
-        event = to_event(fact)
-        if event is None:
-            return
-        if isinstance(event, MainExited):
-            self._executor.outputs.ended(event.instance, event.run)
-        self._core.take(event)
+        for known in self._executor.care.sift(fact):
+            event = to_event(known)
+            if event is None:
+                continue
+            if isinstance(event, MainExited):
+                self._executor.outputs.ended(event.instance, event.run)
+            self._core.take(event)
 
     def _take_signal(self, number: int) -> None:
         if number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
@@ -182,7 +203,10 @@ class Manager:
         """
         text = await self._compiler.inherited(APPLY)
         try:
-            await self._apply(read_compiled(text), lift_hold=False)
+            compiled = read_compiled(text)
+            if kept := self._scales():  # which whoever ordered the compilation did not know
+                compiled = await self._compiler.compile(APPLY, kept=kept)
+            await self._apply(compiled, lift_hold=False)
         except BadConfiguration as bad:
             self._say_problems(bad)
             code = BAD_CONFIGURATION
@@ -202,9 +226,10 @@ class Manager:
         """
         self.notices.reloading()
         try:
-            compiled = await self._compiler.compile(APPLY)
-            plan = self._fleet.plan(compiled.configuration)
-            await self._apply(compiled, lift_hold=True)
+            async with self._configuring:
+                compiled = await self._compiler.compile(APPLY, kept=self._scales())
+                plan = self._fleet.plan(compiled.configuration)
+                await self._apply(compiled, lift_hold=True)
         except BadConfiguration:
             await self._tell_ready()  # to go on as before
             raise
@@ -212,6 +237,24 @@ class Manager:
             await self._tell_ready()
             raise Refused(f"cannot reload: {error}") from error
         return plan
+
+    async def scale(self, counts: Mapping[str, int]) -> Plan:
+        """Have so many instances of these workers. Raises `BadConfiguration` and `Refused`."""
+        async with self._configuring:
+            if self.applied is None:
+                raise Refused("cannot scale: nothing is applied yet")
+            listing = self.applied.listing
+            compiled = await scaled(self._compiler, self._declared, listing, counts)
+            plan = self._fleet.plan(compiled.configuration)
+            await self._apply(compiled, lift_hold=False)
+        return plan
+
+    def _declared(self) -> Configuration:
+        assert self.applied is not None
+        return self.applied.configuration
+
+    def _scales(self) -> tuple[Scale, ...]:
+        return self.applied.configuration.scales if self.applied else ()
 
     async def _tell_ready(self) -> None:
         """Ready is: the configuration is applied, and every spawn that it led to was answered."""
@@ -226,9 +269,10 @@ class Manager:
         if self.greeting.get("deaths") == 0 and not self._greeted:
             self._greeted = True
             self.notices.greet(compiled.configuration)
-        self.applied = compiled
-        self._executor.compiled = compiled.text
-        self._core.take(Configured(compiled.configuration, lift_hold))
+        care = self._executor.care
+        care.configure(compiled.configuration)
+        self._executor.compiled = compiled
+        self._core.take(Configured(compiled.configuration, lift_hold, care.wishes()))
         self._run(self._tell_ready())
         await self._open_control(compiled)
 
@@ -299,7 +343,7 @@ class Manager:
     def _finish(self, finish: Finish) -> None:
         for name in finish.survivors:
             self.notices.say(f"cannot end {name}: it is left behind", problem=True)
-        self._run(self._end([{"do": "exit", "code": 0}]))
+        self._run(self._end([{"do": "exit", "code": finish.code}]))
 
     def leave(self) -> None:
         """Let the daemon go and the workers stay."""
@@ -321,6 +365,8 @@ class Manager:
     async def _tidy(self, *, remove_socket: bool) -> None:
         if not await asyncio.to_thread(self._plane.flush, _LAST_WORDS):
             self.notices.say("gave up on the last output of some worker: its log does not take it")
+        await self._executor.care.close()
+        self._clock.close()
         if remove_socket:
             self._control.remove()
         if self._server is not None:

@@ -9,12 +9,12 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from supervisord_lite.core.plain import from_plain
-from supervisord_lite.core.spec import Configuration
+from supervisord_lite.core.spec import Configuration, Scale
 from supervisord_lite.keeper.protocol import Packet
 from supervisord_lite.manager.keeper_link import KeeperLink
 
@@ -51,6 +51,16 @@ def read_compiled(text: str) -> Compiled:
     return Compiled(configuration, document["listing"], text)
 
 
+def scale_arguments(kept: Sequence[Scale], asked: Mapping[str, int]) -> list[str]:
+    """The scales as arguments of the compiler."""
+    arguments = []
+    for scale in kept:
+        arguments += ["--keep", f"{scale.worker}={scale.declared}:{scale.count}"]
+    for worker, count in asked.items():
+        arguments += ["--scale", f"{worker}={count}"]
+    return arguments
+
+
 class Compiler:
     """Orders compilations and takes their results from the keeper's facts."""
 
@@ -64,12 +74,21 @@ class Compiler:
         self._waiting: dict[str, asyncio.Future[str]] = {}
         self._one_at_a_time = asyncio.Lock()
 
-    async def compile(self, helper: str) -> Compiled:
-        """Compile the files anew. Raises `BadConfiguration`."""
+    async def compile(
+        self,
+        helper: str,
+        *,
+        kept: Sequence[Scale] = (),
+        asked: Mapping[str, int] | None = None,
+    ) -> Compiled:
+        """Compile the files anew. `kept` are the scales that are applied, each of which holds
+        while the file says what it said; `asked` are numbers of instances that hold in any case.
+        Raises `BadConfiguration`.
+        """
         async with self._one_at_a_time:
             if (before := self._waiting.get(helper)) is not None:
                 await asyncio.shield(before)  # ordered by an earlier manager, or at the boot
-            text = await self._run(helper)
+            text = await self._run(helper, scale_arguments(kept, asked or {}))
         return read_compiled(text)
 
     def inherited(self, helper: str) -> "asyncio.Future[str]":
@@ -101,12 +120,12 @@ class Compiler:
         who = {"instance": helper, "run": fact["run"]}
         self._link.order([{"do": "bury", **who}, {"do": "drop", "names": [helper]}])
 
-    async def _run(self, helper: str) -> str:
+    async def _run(self, helper: str, arguments: Sequence[str]) -> str:
         output = os.memfd_create(helper, os.MFD_CLOEXEC)
         self._outputs[helper] = output
         # Runs of a helper are numbered by the clock: a number must only never be used twice.
         run = time.monotonic_ns() // 1_000_000
-        program = {"argv": list(self._command), "working_dir": "."}
+        program = {"argv": [*self._command, *arguments], "working_dir": "."}
         streams = ["null", f"held:{helper}", "daemon:2"]
         future = self.inherited(helper)
         self._link.order(

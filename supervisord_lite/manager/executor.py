@@ -6,7 +6,7 @@ dies between two packets leaves a state that the next one can go on from.
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, assert_never
 
@@ -18,28 +18,38 @@ from supervisord_lite.core.command import (
     Command,
     Finish,
     Forget,
+    Note,
     OpenWriters,
     Remember,
     RememberFleet,
+    RememberRollout,
+    RunHook,
     Signal,
     Spawn,
     Sweep,
+    hook_name,
     packets,
 )
 from supervisord_lite.core.fleet import Fleet
 from supervisord_lite.core.plain import to_plain
-from supervisord_lite.core.spec import Configuration, InstanceSpec
+from supervisord_lite.core.spec import Configuration, HookPoint
+from supervisord_lite.core.state import Shutdown
+from supervisord_lite.manager.care import Care
+from supervisord_lite.manager.compiling import Compiled
 from supervisord_lite.manager.keeper_link import KeeperLink, Order
-from supervisord_lite.manager.outputs import Outputs, stream_sources
+from supervisord_lite.manager.outputs import Outputs
+from supervisord_lite.manager.scaling import as_compiled
+from supervisord_lite.manager.spawning import hook_order, spawn_order
 
 # Names of records that are no instance's: those have a colon in them.
 CONFIGURATION = "configuration"
 SHUTDOWN = "shutdown"
+ROLLOUT = "rollout/"  # and the worker's name
 
 
 class Executor:
-    """Carries out commands in their order. `watchers` hear of announcements after the packet that
-    they belong to has been sent; `on_finish` hears when nothing of the fleet is left.
+    """Carries out commands in their order. `watchers` hear of announcements and roll-outs after the
+    packet that they belong to has been sent; `on_finish` hears when nothing of the fleet is left.
     """
 
     def __init__(self, link: KeeperLink, fleet: Fleet) -> None:
@@ -48,8 +58,11 @@ class Executor:
         self._held: list[tuple[Order, int]] = []
         self.outputs: Outputs
         self.channels: PipeChannels
-        self.compiled = ""  # the applied configuration as the compiler wrote it
+        self.care: Care
+        self.compiled: Compiled | None = None  # the applied configuration
         self.watchers: list[Callable[[Announce], None]] = []
+        self.rollout_watchers: list[Callable[[str], None]] = []
+        self.on_note: Callable[[str], None] = lambda _: None
         self.on_finish: Callable[[Finish], None] = lambda _: None
 
     def hold(self, name: str, descriptor: int) -> None:
@@ -66,8 +79,7 @@ class Executor:
 
     def carry_out(self, commands: list[Command]) -> None:
         for packet in packets(commands):
-            orders = [order for command in packet if (order := self._order(command)) is not None]
-            if orders:
+            if orders := [order for command in packet for order in self._orders(command)]:
                 self._send(orders)
             for command in packet:
                 self._tell(command)
@@ -79,24 +91,27 @@ class Executor:
         for descriptor in descriptors:
             os.close(descriptor)
 
+    def _orders(self, command: Command) -> Sequence[Order]:
+        if isinstance(command, Forget):
+            return self._forget(command.instance)
+        order = self._order(command)
+        return () if order is None else (order,)
+
     def _order(self, command: Command) -> Order | None:
         """Do what of a command is to be done here first; answer the keeper's part in it."""
         match command:
             case Remember(instance, value):
                 self.outputs.follow(value.spec)
-                text = json.dumps(to_plain(value, compact=True))
-                return {"do": "remember", "name": instance, "value": text}
+                self.care.follow(value)
+                return _remember(instance, value)
             case RememberFleet(value):
                 return self._remember_fleet(value)
+            case RememberRollout(worker, value):
+                return _remember(f"{ROLLOUT}{worker}", value)
             case Spawn(instance, run):
-                spec = self._fleet.instances[instance].spec
-                try:
-                    self.outputs.prepare(spec, run)
-                except (
-                    OSError
-                ) as error:  # the keeper says so in its answer, and the core tries again
-                    return _spawn(spec, run) | {"streams": [f"refused:{error.errno or 0}"]}
-                return _spawn(spec, run)
+                return self._spawn(instance, run)
+            case RunHook():
+                return self._run_hook(command)
             case Signal(instance, run, number, to):
                 who = {"instance": instance, "run": run}
                 return {"do": "signal", **who, "signal": number, "to": to.value}
@@ -104,40 +119,67 @@ class Executor:
                 return {"do": "sweep", "instance": instance, "run": run}
             case Bury(instance, run):
                 return {"do": "bury", "instance": instance, "run": run}
-            case Forget(instance):
-                self.outputs.release(instance)
-                return {"do": "remember", "name": instance, "value": None}
             case OpenWriters(channel):
                 with suppress(OSError):
                     self.channels.open_writers(channel)
             case CloseWriters(channel):
                 self.channels.close_writers(channel)
-            case Announce() | Finish():
+            case Announce() | Note() | Finish() | Forget():
                 pass
             case _:
                 assert_never(command)
         return None
 
-    def _remember_fleet(self, value: Any) -> Order:
-        if isinstance(value, Configuration):
-            self.channels.declare(value.channels)
-            return {"do": "remember", "name": CONFIGURATION, "value": self.compiled}
-        return {"do": "remember", "name": SHUTDOWN, "value": json.dumps(to_plain(value))}
+    def _spawn(self, instance: str, run: int) -> Order:
+        spec = self._fleet.instances[instance].spec
+        try:
+            self.outputs.prepare(spec, run)
+            preparation = self.care.prepare(spec, run)
+        except OSError as error:  # the keeper says so in its answer, and the core tries again
+            return spawn_order(spec, run) | {"streams": [f"refused:{error.errno or 0}"]}
+        return spawn_order(spec, run, preparation.environment, preparation.extra)
+
+    def _run_hook(self, command: RunHook) -> Order | None:
+        instance = self._fleet.instances[command.instance]
+        order = hook_order(instance, command)
+        try:
+            self.outputs.open(instance.spec)
+        except OSError as error:
+            return order | {"streams": [f"refused:{error.errno or 0}"]}
+        return order
+
+    def _forget(self, instance: str) -> list[Order]:
+        """Also the numbers of its hooks' runs: what comes back by this name begins at 1 again."""
+        self.outputs.release(instance)
+        self.care.forget(instance)
+        names = (instance, *(hook_name(point, instance) for point in HookPoint))
+        return [_remember(name, None) for name in names]
+
+    def _remember_fleet(self, value: Configuration | Shutdown) -> Order:
+        if isinstance(value, Shutdown):
+            return _remember(SHUTDOWN, value)
+        assert self.compiled is not None
+        if value != self.compiled.configuration:  # a roll-out has changed what is to be
+            self.compiled = as_compiled(value, self.compiled.listing)
+        self.channels.declare(value.channels)
+        return {"do": "remember", "name": CONFIGURATION, "value": self.compiled.text}
 
     def _tell(self, command: Command) -> None:
-        if isinstance(command, Announce):
-            for watcher in tuple(self.watchers):
-                watcher(command)
-        elif isinstance(command, Finish):
-            self.on_finish(command)
+        match command:
+            case Announce():
+                for watcher in tuple(self.watchers):
+                    watcher(command)
+            case RememberRollout(worker):
+                for concerned in tuple(self.rollout_watchers):
+                    concerned(worker)
+            case Note(text):
+                self.on_note(text)
+            case Finish():
+                self.on_finish(command)
+            case _:
+                pass
 
 
-def _spawn(spec: InstanceSpec, run: int) -> Order:
-    program = to_plain(spec.program, compact=True)
-    return {
-        "do": "spawn",
-        "instance": spec.name,
-        "run": run,
-        "program": program,
-        "streams": stream_sources(spec),
-    }
+def _remember(name: str, value: Any) -> Order:
+    text = None if value is None else json.dumps(to_plain(value, compact=True))
+    return {"do": "remember", "name": name, "value": text}

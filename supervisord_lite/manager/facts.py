@@ -8,19 +8,26 @@ from supervisord_lite.keeper.protocol import Packet
 
 
 def to_event(fact: Packet) -> KeeperFact | None:
-    """The event that a packet of the keeper stands for; None if it is about no run."""
+    """The event that a packet of the keeper stands for; None if it is about no run. A run that has
+    another main process now is told of as if it had been spawned with that.
+    """
     who = (fact.get("instance", ""), fact.get("run", 0))
     match fact.get("tell"):
-        case "spawned":
-            return Spawned(*who, pid=fact["pid"])
+        case "spawned" | "main":
+            return Spawned(*who, pid=fact["pid"], since=fact.get("since"))
         case "failed":
             return SpawnFailed(
-                *who, stage=fact["stage"], errno=fact["errno"], message=fact["message"]
+                *who,
+                stage=fact["stage"],
+                errno=fact["errno"],
+                message=fact["message"],
+                at=fact.get("at"),
             )
         case "exited":
-            return MainExited(*who, exit=to_exit(fact["status"]), emptied=fact["emptied"])
+            status = to_exit(fact["status"])
+            return MainExited(*who, exit=status, emptied=fact["emptied"], at=fact.get("at"))
         case "emptied":
-            return Emptied(*who)
+            return Emptied(*who, at=fact.get("at"))
         case _:
             return None
 

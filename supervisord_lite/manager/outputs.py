@@ -10,7 +10,7 @@ import os
 import resource
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 from supervisord_lite.core.spec import InstanceSpec, Log, Route
 from supervisord_lite.linux.descriptors import has_room
@@ -149,6 +149,12 @@ class Outputs:
 
     def prepare(self, spec: InstanceSpec, run: int) -> None:
         """Have a pipe ready for every stream of the run that is about to be spawned."""
+        self.open(spec)
+        for stream, _ in logged_streams(spec):
+            self._plane.began(stream, run)
+
+    def open(self, spec: InstanceSpec) -> None:
+        """Have a pipe for each logged stream, and none for others."""
         wanted = dict(logged_streams(spec))
         for stream in self._attached(spec.name):
             if stream not in wanted:
@@ -161,7 +167,6 @@ class Outputs:
                 self._hold(stream, pipe)
                 self._attach(stream, pipe, log)
                 os.close(pipe)
-            self._plane.began(stream, run)
 
     def follow(self, spec: InstanceSpec) -> None:
         """Take over what changed about the logs of attached streams."""
@@ -195,25 +200,3 @@ class Outputs:
         self._audience.hide(stream)
         self._plane.detach(stream)
         self._drop(stream)
-
-
-def stream_sources(spec: InstanceSpec) -> list[str]:
-    """Where the keeper finds the run's stdin, stdout and stderr, in the words of the protocol."""
-    program = spec.program
-    out = _source(spec.name, "stdout", program.stdout, 1)
-    joined = program.stderr.route is Route.JOINED
-    err = out if joined else _source(spec.name, "stderr", program.stderr, 2)
-    return [_source(spec.name, "stdin", program.stdin, 0), out, err]
-
-
-def _source(instance: str, which: str, stream: Any, number: int) -> str:
-    match stream.route:
-        case Route.LOG:
-            return f"held:{instance}/{which}"
-        case Route.INHERIT:
-            return f"daemon:{number}"
-        case Route.CHANNEL:
-            end = "read" if number == 0 else "write"
-            return f"held:channel/{stream.channel}/{end}"
-        case _:
-            return "null"

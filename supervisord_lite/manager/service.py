@@ -7,64 +7,56 @@ answered only once the orders that follow from it are durable.
 
 import os
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from supervisord_lite import __version__
 from supervisord_lite.core.event import (
+    ReloadRequested,
     RestartRequested,
+    RolloutRequested,
+    RolloutUndone,
+    RunRequested,
     SignalRequested,
     StartRequested,
     StopRequested,
 )
 from supervisord_lite.core.fleet import Fleet
-from supervisord_lite.core.plan import Plan
-from supervisord_lite.core.state import Running, Stopping, live_run, word
+from supervisord_lite.core.plan import Action, Plan
+from supervisord_lite.core.spec import Kind
+from supervisord_lite.core.state import Running, word
 from supervisord_lite.logs.event import StreamStatus
 from supervisord_lite.manager.compiling import LOOK, BadConfiguration, Compiled, Compiler
 from supervisord_lite.manager.core_loop import CoreLoop
+from supervisord_lite.manager.insight import Insight
 from supervisord_lite.manager.keeper_link import KeeperLink
-from supervisord_lite.manager.views import Views
-from supervisord_lite.manager.waiting import Question, Verdict, Waiters, is_down, is_up
+from supervisord_lite.manager.naming import BadSelector, Choice, UnknownNames, chosen, workers_of
+from supervisord_lite.manager.outcome import Outcome, Refused
+from supervisord_lite.manager.questions import (
+    Question,
+    Questions,
+    Verdict,
+    run_before_restart,
+    run_before_start,
+    run_to_come,
+)
+from supervisord_lite.manager.views import Extras, pid_of
+from supervisord_lite.manager.waiting import Waiters
 
-__all__ = ["BadConfiguration", "Outcome", "Refused", "Service", "UnknownNames"]
-
-
-class UnknownNames(Exception):
-    """No worker or instance matches some of the names asked for."""
-
-    def __init__(self, names: Sequence[str]) -> None:
-        super().__init__(f"no such worker: {', '.join(names)}")
-        self.names = tuple(names)
-
-
-class Refused(Exception):
-    """The request cannot be taken now (a shutdown is under way, say); the text says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How one instance answered a request: `ok`, its state then, and why not if not. `timed_out`
-    says that waiting ended before there was an answer.
-    """
-
-    name: str
-    ok: bool
-    state: str
-    pid: int | None
-    message: str
-    timed_out: bool = False
+__all__ = ["BadConfiguration", "BadSelector", "Outcome", "Refused", "Service", "UnknownNames"]
 
 
 class Daemon(Protocol):
     """What the service asks of the whole daemon rather than of the fleet."""
 
-    applied: Compiled | None
     greeting: dict[str, Any]
 
+    @property
+    def applied(self) -> Compiled | None: ...
+
     async def reload(self) -> Plan: ...
+
+    async def scale(self, counts: Mapping[str, int]) -> Plan: ...
 
     def shut_down(self) -> None: ...
 
@@ -79,14 +71,21 @@ class Service:
     """The verbs of the control API."""
 
     def __init__(
-        self, core: CoreLoop, link: KeeperLink, waiters: Waiters, compiler: Compiler, daemon: Daemon
+        self,
+        core: CoreLoop,
+        link: KeeperLink,
+        waiters: Waiters,
+        compiler: Compiler,
+        daemon: Daemon,
+        extras: Extras,
     ) -> None:
         self._core = core
         self._link = link
         self._waiters = waiters
         self._compiler = compiler
         self._daemon = daemon
-        self._views = Views(core.fleet, daemon.log_status)
+        self._questions = Questions(core.fleet)
+        self.insight = Insight(core.fleet, daemon.log_status, extras)
 
     @property
     def _fleet(self) -> Fleet:
@@ -94,41 +93,11 @@ class Service:
 
     # ---------------------------------------------------------------- reading
 
-    def resolve(self, patterns: Sequence[str]) -> tuple[str, ...]:
-        """The instances that these names mean: `web` (all of a worker), `web:0`, globs, `all`.
-
-        In file order, each once. Raises `UnknownNames` with every name that matches nothing.
+    def resolve(self, choice: Choice) -> tuple[str, ...]:
+        """The instances that are meant, in file order, each once. Raises `UnknownNames` with every
+        name that matches nothing, and `BadSelector`.
         """
-        found: dict[str, None] = {}
-        unknown = []
-        for pattern in patterns:
-            matches = self._matches(pattern)
-            found.update(dict.fromkeys(matches))
-            if not matches and pattern != "all":
-                unknown.append(pattern)
-        if unknown:
-            raise UnknownNames(unknown)
-        if len(patterns) == 1:
-            return tuple(found)
-        return tuple(name for name in self._fleet.instances if name in found)
-
-    def _matches(self, pattern: str) -> list[str]:
-        instances = self._fleet.instances
-        if pattern in instances:
-            return [pattern]
-        if pattern == "all":
-            return list(instances)
-        return [
-            name
-            for name, instance in instances.items()
-            if instance.spec.worker == pattern
-            or fnmatchcase(name, pattern)
-            or fnmatchcase(instance.spec.worker, pattern)
-        ]
-
-    def views(self, names: Sequence[str]) -> bytes:
-        """A JSON array with one object an instance (see docs/api.md)."""
-        return self._views.array(names)
+        return chosen(choice, self._fleet.instances)
 
     def about(self) -> dict[str, Any]:
         """Version, pids of keeper and manager, files, socket, held or not, last words."""
@@ -158,73 +127,132 @@ class Service:
     # ---------------------------------------------------------------- instances
 
     async def start(self, names: Sequence[str], *, wait: bool, timeout: float) -> list[Outcome]:
-        """Want these up. Waiting ends when each is up for good (a run of `stable_after`, or a task
-        that runs), has ended, or failed, or when a later command overrides. Raises `Refused`.
+        """Want these up, and what they depend on. Waiting ends when each is ready (a run of
+        `stable_after` where it does not say so itself), has ended, or failed, or when a later
+        command overrides. Raises `Refused`.
         """
         self._refuse_during_shutdown()
-        questions = [is_up(self._run_before_start(name)) for name in names]
+        instances = self._fleet.instances
+        questions = {n: self._questions.up(n, run_before_start(instances[n])) for n in names}
         self._core.take(StartRequested(tuple(names)))
-        return await self._answer(names, questions, wait=wait, timeout=timeout)
+        return await self._answer(questions, wait=wait, timeout=timeout)
 
     async def stop(self, names: Sequence[str], *, wait: bool, timeout: float) -> list[Outcome]:
         """Want these down. Waiting ends when nothing of them lives."""
         self._core.take(StopRequested(tuple(names)))
-        questions: list[Question] = [is_down for _ in names]
-        return await self._answer(names, questions, wait=wait, timeout=timeout)
+        questions = {name: self._questions.down(name) for name in names}
+        return await self._answer(questions, wait=wait, timeout=timeout)
 
     async def restart(self, names: Sequence[str], *, wait: bool, timeout: float) -> list[Outcome]:
-        """Want a new run of each. Waiting ends as for `start`, with a run of its own."""
+        """Want a new run of each: of whole workers by their update policy, of others at once.
+        Waiting ends as for `start`, with a run of its own, or with the roll-out.
+        """
         self._refuse_during_shutdown()
-        questions = [is_up(self._run_before_restart(name)) for name in names]
-        self._core.take(RestartRequested(tuple(names)))
-        return await self._answer(names, questions, wait=wait, timeout=timeout)
+        instances = self._fleet.instances
+        rolling = self.insight.whole_rolling_workers(names)
+        questions: dict[str, Question] = {}
+        for name in names:
+            before = run_before_restart(instances[name])
+            rolls = instances[name].spec.worker in rolling
+            ask = self._questions.replaced if rolls else self._questions.up
+            questions[name] = ask(name, before)
+        at_once = tuple(name for name in names if instances[name].spec.worker not in rolling)
+        if at_once:
+            self._core.take(RestartRequested(at_once))
+        if rolling:
+            self._core.take(RolloutRequested(rolling))
+        return await self._answer(questions, wait=wait, timeout=timeout)
+
+    async def run(self, names: Sequence[str], *, wait: bool, timeout: float) -> list[Outcome]:
+        """Want one run of each of these jobs and tasks now. Waiting ends with the run."""
+        self._refuse_during_shutdown()
+        before = {name: self._fleet.instances[name] for name in names}
+        services = [name for name in names if before[name].spec.kind is Kind.SERVICE]
+        if services:
+            raise Refused(f"cannot run {', '.join(services)} once: a service is to be started")
+        self._core.take(RunRequested(tuple(names)))
+        runs = {name: run_to_come(before[name], self._fleet.instances[name]) for name in names}
+        questions = {name: self._questions.ran(name, run) for name, run in runs.items() if run}
+        answers = {
+            one.name: one for one in await self._answer(questions, wait=wait, timeout=timeout)
+        }
+        skipped = Verdict(ok=False, message="skipped: its run before is still under way")
+        return [answers.get(name) or self._outcome(name, skipped) for name in names]
 
     def signal(self, names: Sequence[str], signal: int) -> list[Outcome]:
         """Send a signal to the main processes; `ok` is false for those without one."""
-        alive = {name for name in names if self._pid(name) is not None}
-        self._core.take(SignalRequested(tuple(name for name in names if name in alive), signal))
-        sent = Verdict(ok=True, message="signalled")
-        absent = Verdict(ok=False, message="not up")
-        return [self._outcome(name, sent if name in alive else absent) for name in names]
+        instances = self._fleet.instances
+        alive = tuple(name for name in names if pid_of(instances[name]) is not None)
+        self._core.take(SignalRequested(alive, signal))
+        return self._outcomes(names, dict.fromkeys(alive, Verdict(ok=True, message="signalled")))
 
-    def _run_before_start(self, name: str) -> int:
-        """The last run that is of no use to someone who wants the instance up."""
-        instance = self._fleet.instances[name]
-        up = isinstance(instance.state, Running) or (live_run(instance.state) and instance.wanted)
-        useful = up and not isinstance(instance.state, Stopping)
-        return instance.last_run - 1 if useful else instance.last_run
+    def reload_workers(self, names: Sequence[str]) -> list[Outcome]:
+        """Have these read their own configuration again; `ok` is false for those that cannot."""
+        verdicts: dict[str, Verdict] = {}
+        for name in names:
+            instance = self._fleet.instances[name]
+            if instance.spec.reload_signal is None:
+                verdicts[name] = Verdict(ok=False, message="it has no reload signal")
+            elif isinstance(instance.state, Running):
+                verdicts[name] = Verdict(ok=True, message="told to reload")
+        self._core.take(ReloadRequested(tuple(n for n in verdicts if verdicts[n].ok)))
+        return self._outcomes(names, verdicts)
 
-    def _run_before_restart(self, name: str) -> int:
-        """The last run that is no answer to a restart: a run still on its way to exec is one."""
-        instance = self._fleet.instances[name]
-        on_its_way = word(instance.state) == "STARTING"
-        return instance.last_run - 1 if on_its_way else instance.last_run
+    # ---------------------------------------------------------------- roll-outs
 
-    async def _answer(
-        self, names: Sequence[str], questions: Sequence[Question], *, wait: bool, timeout: float
+    async def roll_out(
+        self, names: Sequence[str], *, undo: bool, wait: bool, timeout: float
     ) -> list[Outcome]:
+        """Restart the workers of these instances by their update policies, or take them back to
+        what they were before. One outcome a worker. Waiting ends when the roll-out has: `ok` is
+        false where it went back or stopped. Raises `Refused`.
+        """
+        self._refuse_during_shutdown()
+        workers = workers_of(names, self._fleet.instances)
+        if undo:
+            self._refuse_without_rollout(workers)
+        self._core.take(RolloutUndone(workers) if undo else RolloutRequested(workers))
         await self._link.drained()
         if not wait:
-            return [self._outcome(name, Verdict(ok=True, message="requested")) for name in names]
-        verdicts = await self._waiters.settle(names, questions, timeout)
-        return [self._outcome(name, verdicts[name]) for name in names]
+            return self.insight.progress(workers, {})
+        questions = {worker: self._questions.rolled_out(worker) for worker in workers}
+        return self.insight.progress(workers, await self._waiters.settle(questions, timeout))
+
+    def _refuse_without_rollout(self, workers: Iterable[str]) -> None:
+        without = [worker for worker in workers if worker not in self._fleet.rollouts]
+        if without:
+            raise Refused(f"cannot undo a roll-out of {', '.join(without)}: there was none")
+
+    # ---------------------------------------------------------------- waiting
+
+    async def _answer(
+        self, questions: Mapping[str, Question], *, wait: bool, timeout: float
+    ) -> list[Outcome]:
+        await self._link.drained()
+        if wait:
+            verdicts = await self._waiters.settle(questions, timeout)
+        else:
+            verdicts = dict.fromkeys(questions, Verdict(ok=True, message="requested"))
+        return self._outcomes(tuple(questions), verdicts)
+
+    def _outcomes(self, names: Iterable[str], verdicts: Mapping[str, Verdict]) -> list[Outcome]:
+        absent = Verdict(ok=False, message="not up")
+        return [self._outcome(name, verdicts.get(name, absent)) for name in names]
 
     def _outcome(self, name: str, verdict: Verdict) -> Outcome:
         instance = self._fleet.instances.get(name)
         state = word(instance.state) if instance else "STOPPED"
-        pid = self._pid(name)
-        return Outcome(name, verdict.ok, state, pid, verdict.message, verdict.timed_out)
-
-    def _pid(self, name: str) -> int | None:
-        instance = self._fleet.instances.get(name)
-        state = instance.state if instance else None
-        return state.pid if isinstance(state, Running | Stopping) else None
+        pid = pid_of(instance) if instance else None
+        return Outcome(
+            name, verdict.ok, state, pid, verdict.message, verdict.timed_out, verdict.exit
+        )
 
     # ---------------------------------------------------------------- the daemon
 
     async def plan(self) -> Plan:
         """What a reload would do. Raises `BadConfiguration`."""
-        compiled = await self._compiler.compile(LOOK)
+        applied = self._fleet.configuration
+        compiled = await self._compiler.compile(LOOK, kept=applied.scales if applied else ())
         return self._fleet.plan(compiled.configuration)
 
     async def reload(self, *, wait: bool, timeout: float) -> tuple[Plan, list[Outcome]]:
@@ -234,20 +262,36 @@ class Service:
         self._refuse_during_shutdown()
         deadline = time.monotonic() + timeout
         plan = await self._daemon.reload()
+        return plan, await self._await_plan(plan, deadline, wait=wait)
+
+    async def scale(
+        self, counts: Mapping[str, int], *, wait: bool, timeout: float
+    ) -> tuple[Plan, list[Outcome]]:
+        """Have so many instances of these workers. Waits and raises as `reload`."""
+        self._refuse_during_shutdown()
+        deadline = time.monotonic() + timeout
+        plan = await self._daemon.scale(counts)
+        return plan, await self._await_plan(plan, deadline, wait=wait)
+
+    async def _await_plan(self, plan: Plan, deadline: float, *, wait: bool) -> list[Outcome]:
         await self._link.drained()
         if not wait:
-            return plan, []
-        return plan, await self._await_plan(plan, max(0.0, deadline - time.monotonic()))
-
-    async def _await_plan(self, plan: Plan, timeout: float) -> list[Outcome]:
-        touched = [e.instance for e in plan.entries if e.action in ("start", "restart", "stop")]
-        present = [name for name in touched if name in self._fleet.instances]
-        questions = [
-            is_up(self._run_before_start(name)) if self._fleet.instances[name].wanted else is_down
-            for name in present
-        ]
-        verdicts = await self._waiters.settle(present, questions, timeout)
-        return [self._outcome(name, verdicts[name]) for name in present]
+            return []
+        questions: dict[str, Question] = {}
+        for entry in plan.entries:
+            instance = self._fleet.instances.get(entry.instance)
+            if instance is None or entry.action in {Action.KEEP, Action.ADJUST}:
+                continue
+            if not instance.wanted:
+                questions[entry.instance] = self._questions.down(entry.instance)
+            elif entry.how:
+                before = run_before_restart(instance)
+                questions[entry.instance] = self._questions.replaced(entry.instance, before)
+            else:
+                before = run_before_start(instance)
+                questions[entry.instance] = self._questions.up(entry.instance, before)
+        timeout = max(0.0, deadline - time.monotonic())
+        return self._outcomes(questions, await self._waiters.settle(questions, timeout))
 
     def shutdown(self) -> None:
         """Stop everything in order, then the daemon, which exits 0."""

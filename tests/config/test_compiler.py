@@ -65,7 +65,7 @@ def test_the_listing_says_where_each_value_stands(compiled: Callable[..., Compil
     assert rows["workers.a.command"] == (["x", "y"], "t.yaml:5")
     assert rows["workers.a.restart.when"] == ("never", "t.yaml:6")
     assert rows["defaults.restart.delay"] == ("100ms", "default")
-    assert rows["supervisor.stop_deadline"] == ("60s", "default")
+    assert rows["supervisor.control.mode"] == ("0600", "default")
 
 
 def test_a_given_value_is_not_listed_as_a_default(compiled: Callable[..., Compiled]) -> None:

@@ -8,16 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from supervisord_lite import client as module
 from supervisord_lite.client import (
     ApiError,
     Broken,
     Client,
+    ClientError,
     Denied,
     NoDaemon,
     SeveralDaemons,
     TimedOut,
     find_socket,
+    finding,
 )
 from supervisord_lite.control.connection import Limits
 from tests.control.conftest import Daemon
@@ -27,7 +28,7 @@ from tests.control.conftest import Daemon
 def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A runtime directory of this test's own."""
     monkeypatch.delenv("SUPERVISORD_LITE_SOCKET", raising=False)
-    monkeypatch.setattr(module, "_runtime_directories", lambda: [str(tmp_path / "run")])
+    monkeypatch.setattr(finding, "runtime_directories", lambda: [str(tmp_path / "run")])
     (tmp_path / "run").mkdir()
     return tmp_path / "run"
 
@@ -174,7 +175,7 @@ def test_answers_that_make_no_sense_are_errors(
     scripted: Callable[..., str], garbage: bytes
 ) -> None:
     """Whatever comes back, it is a `ClientError`."""
-    with pytest.raises(module.ClientError):
+    with pytest.raises(ClientError):
         Client(scripted(garbage)).shutdown()
 
 

@@ -5,6 +5,7 @@ from typing import Any
 from supervisord_lite.core.command import Announce, Command, Remember
 from supervisord_lite.core.event import Configured, MainExited, Spawned, StopRequested
 from supervisord_lite.core.fleet import Fleet
+from supervisord_lite.core.reason import HELD
 from supervisord_lite.core.spec import (
     ChannelSpec,
     ChannelType,
@@ -64,12 +65,12 @@ def instance(state: State, of: InstanceSpec | None = None, **fields: Any) -> Ins
     return Instance(of or spec(), state, **given)
 
 
-RUNNING = Running(4, 77, 100.0)
+RUNNING = Running(4, 77, 100.0, 100.0)
 STARTING = Starting(4, 100.0)
 BACKOFF = Backoff(103.0, "exit code 1")
 EXITED = Exited(4, WELL, 100.0)
 FATAL = Fatal("3 failed starts", 100.0)
-WAITING = Waiting("held")
+WAITING = Waiting(HELD)
 STOPPING = Stopping(4, 77, LADDER, 0, 100.0, 103.0, 90.0, asked=True)
 SWEEPING = Stopping(
     4,
@@ -97,7 +98,7 @@ def whys(commands: tuple[Command, ...] | list[Command]) -> list[str]:
     return [command.why for command in commands if isinstance(command, Announce)]
 
 
-def booted(*specs: InstanceSpec, stop_deadline: float = 60.0) -> Fleet:
+def booted(*specs: InstanceSpec, stop_deadline: float | None = None) -> Fleet:
     """A fleet whose instances run, each with its number as pid, since the time 100."""
     fleet = Fleet()
     fleet.step(Configured(configuration(*specs, stop_deadline=stop_deadline)), 99.0)

@@ -64,7 +64,7 @@ def samples() -> Iterator[Instance]:
         resting = make.instance(state, wanted=False)
         yield resting
         yield replace(resting, retiring=True)
-    short = Running(4, 77, NOW - 0.5)
+    short = Running(4, 77, NOW - 0.5, NOW - 0.5)
     yield make.instance(short)
     yield make.instance(short, make.spec(restart=HASTY))
     yield make.instance(make.STARTING, make.spec(restart=HASTY))

@@ -60,7 +60,7 @@ def test_old_alarms_do_not_pile_up() -> None:
         down(fleet, "a:0", now)
         fleet.step(StartRequested(("a:0",)), now)
         fleet.step(Spawned("a:0", number + 2, 7), now)
-    assert len(fleet._alarms) <= 2 * len(fleet.instances) + 65
+    assert len(fleet._roster.alarms) <= 2 * len(fleet.instances) + 65
 
 
 def _cost(size: int) -> float:

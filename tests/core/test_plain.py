@@ -30,7 +30,7 @@ STATES: list[State] = [
     Stopped(),
     Waiting("held"),
     Starting(3, 1.5),
-    Running(3, 77, 2.0),
+    Running(3, 77, 2.0, 1.0),
     Backoff(9.25, "exit code 1"),
     Stopping(3, None, RUNGS, 1, 4.0, None, 2.0, asked=True, exit=Exit(signal=9), stuck=True),
     Exited(3, Exit(0), 5.0),
@@ -77,7 +77,7 @@ def test_any_spec_comes_back_through_json(spec: InstanceSpec) -> None:
 
 def test_compact_leaves_out_defaults() -> None:
     """A record holds what is particular to the instance, nothing else."""
-    assert to_plain(Instance(SPEC, Running(1, 7, 2.0), wanted=True, last_run=1), compact=True) == {
+    assert to_plain(Instance(SPEC, Running(1, 7, 2.0, 1.0), wanted=True, last_run=1), compact=True) == {
         "spec": {
             "name": "web:0",
             "worker": "web",
@@ -85,7 +85,7 @@ def test_compact_leaves_out_defaults() -> None:
             "program": {"argv": ["serve", "-p"], "working_dir": "/srv"},
             "stdout_log": {"path": "/x.log"},
         },
-        "state": {"is": "Running", "run": 1, "pid": 7, "since": 2.0},
+        "state": {"is": "Running", "run": 1, "pid": 7, "since": 2.0, "started": 1.0},
         "wanted": True,
         "last_run": 1,
     }
@@ -135,10 +135,10 @@ def test_enumerations_are_strict() -> None:
 
 def test_keys_of_a_newer_version_may_be_ignored() -> None:
     """After a downgrade, what the newer version wrote is passed over, and only on request."""
-    plain = to_plain(Instance(SPEC, Running(1, 7, 2.0)))
+    plain = to_plain(Instance(SPEC, Running(1, 7, 2.0, 1.0)))
     plain["mood"] = "good"
     plain["state"]["colour"] = "blue"
-    assert from_plain(Instance, plain, ignore_unknown=True).state == Running(1, 7, 2.0)
+    assert from_plain(Instance, plain, ignore_unknown=True).state == Running(1, 7, 2.0, 1.0)
     with pytest.raises(ValueError, match="no such key"):
         from_plain(Instance, plain)
 
@@ -182,7 +182,7 @@ def test_types_that_json_has_no_word_for_are_refused() -> None:
 def test_a_thousand_records_are_read_fast() -> None:
     """Boot with a thousand instances is not slowed by their records."""
     plains = [
-        to_plain(Instance(replace(SPEC, name=f"w:{n}"), Running(1, n, 1.0)), compact=True)
+        to_plain(Instance(replace(SPEC, name=f"w:{n}"), Running(1, n, 1.0, 1.0)), compact=True)
         for n in range(1000)
     ]
     began = time.process_time()

@@ -33,7 +33,7 @@ def test_a_stranger_is_adopted_by_the_configuration_that_declares_it() -> None:
     assert orders(fleet.step(Spawned("a:0", 5, 77), 98.0)) == []
     commands = fleet.step(Configured(configuration(spec("a:0"))), 99.0)
     assert orders(commands[1:]) == []
-    assert fleet.instances["a:0"].state == Running(5, 77, 98.0)
+    assert fleet.instances["a:0"].state == Running(5, 77, 98.0, 98.0)
     assert Spawn("a:0", 6) in fleet.step(MainExited("a:0", 5, WELL, emptied=True), 200.0)
 
 

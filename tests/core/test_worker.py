@@ -142,7 +142,7 @@ def test_a_start_during_the_sweep_skips_the_policy() -> None:
 def test_passing_exec_is_running() -> None:
     """The keeper's word is remembered before it is announced."""
     after, commands = advance(instance(STARTING), Spawned(NAME, 4, 77), 100.5)
-    assert after.state == Running(4, 77, 100.5)
+    assert after.state == Running(4, 77, 100.5, 100.5)
     assert commands == (
         Remember(NAME, after),
         Announce(NAME, "STARTING", "RUNNING", "started"),
@@ -273,7 +273,7 @@ def test_facts_of_the_live_run_may_be_repeated(state: State, fact: KeeperFact) -
 def test_a_later_run_found_alive_is_adopted(state: State) -> None:
     """The keeper knows of a process that nobody else does: it is ours, and wanted."""
     after, commands = advance(instance(state, last_run=4), Spawned(NAME, 9, 88), 101.0)
-    assert after.state == Running(9, 88, 101.0)
+    assert after.state == Running(9, 88, 101.0, 101.0)
     assert (after.wanted, after.last_run) == (True, 9)
     assert orders(commands) == []
 

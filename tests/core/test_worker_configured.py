@@ -65,7 +65,7 @@ NEW = spec(program=OTHER)
 @pytest.mark.parametrize("state", [*RESTING, *LIVE], ids=kind_of)
 def test_other_fields_are_taken_over_in_place(state: State) -> None:
     """A spec with the same program changes the spec and nothing else, whatever the state."""
-    before = instance(state)
+    before = instance(state, held=True)
     new = spec(restart=RestartPolicy(delay=9.0), autostart=False)
     after, commands = advance(before, SpecReplaced(new), 101.0)
     assert after == replace(before, spec=new)
@@ -157,10 +157,10 @@ def test_an_unknown_program_is_taken_for_the_declared_one() -> None:
 def test_an_added_instance_starts_if_it_is_to() -> None:
     """`autostart` decides; what does not start is remembered all the same."""
     fresh = instance(Stopped(), last_run=0)
-    after, _ = advance(fresh, Added(), 101.0)
+    after, _ = advance(fresh, Added(start=True), 101.0)
     assert (after.state, after.wanted) == (Starting(1, 101.0), True)
     lazy = instance(Stopped(), spec(autostart=False), last_run=0)
-    assert advance(lazy, Added(), 101.0) == (lazy, (Remember(NAME, lazy),))
+    assert advance(lazy, Added(start=False), 101.0) == (lazy, (Remember(NAME, lazy),))
 
 
 def test_nothing_starts_by_itself_under_a_hold() -> None:

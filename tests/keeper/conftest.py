@@ -21,8 +21,8 @@ import pytest
 
 from supervisord_lite.keeper.protocol import Link, Packet
 from supervisord_lite.linux.descriptors import receive_with
-from supervisord_lite.linux.process_table import ProcessTable
-from tests.cli.conftest import DEADLINE, environment
+from supervisord_lite.linux.process_table import ProcessTable, read_entry
+from tests.cli.conftest import DEADLINE, environment, until
 
 HERE = Path(__file__).parent
 
@@ -124,6 +124,7 @@ class Stage:
         self._listener.listen()
         self._listener.settimeout(DEADLINE)
         self._managers: list[Manager] = []
+        self._left_behind: list[int] = []
         self.process: subprocess.Popen[bytes] | None = None
 
     def open(self, prefix: Sequence[str] = (), **variables: str) -> Manager:
@@ -149,6 +150,33 @@ class Stage:
         self._managers.append(manager)
         return manager.inherit()
 
+    def crash(self) -> None:
+        """Kill the keeper and all managers. Workers live; `open` starts the next keeper."""
+        os.kill(self.pid, signal.SIGSTOP)
+        for entry in ProcessTable().with_descendants([self.pid]):
+            with suppress(ProcessLookupError):
+                self._left_behind.append(os.pidfd_open(entry.pid))
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+        for manager in self._managers:
+            manager.close()
+            manager.end()
+        self._managers.clear()
+
+    def end_left_behind(self, pid: int) -> None:
+        """Kill a process that lives on after a crash, and wait until it is gone."""
+        os.kill(pid, signal.SIGKILL)
+        until(lambda: read_entry(pid) is None)
+
+    def unborn(self) -> list[int]:
+        """The keeper's children that are not yet programs of their own."""
+        children = ProcessTable().children(self.pid)
+        return [pid for pid in children if _command(pid) == _command(self.pid)]
+
+    def kill_manager(self) -> None:
+        self._managers[-1].kill()
+
     @property
     def pid(self) -> int:
         assert self.process is not None
@@ -160,6 +188,10 @@ class Stage:
         for manager in self._managers:
             manager.close()
             manager.end()
+        for process in self._left_behind:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(process, signal.SIGKILL)
+            os.close(process)
         if self.process is None:
             return
         if self.process.poll() is None:
@@ -168,6 +200,10 @@ class Stage:
         for entry in found:
             os.kill(entry.pid, signal.SIGKILL)
         self.process.wait()
+
+
+def _command(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
 def spawn(instance: str, run: int, *argv: str, streams: Sequence[str] = (), **more: Any) -> Any:

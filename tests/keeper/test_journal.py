@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from supervisord_lite.keeper.journal import Journal, boot_id
+from supervisord_lite.keeper.journal import Journal, Noted, boot_id
 
 
 def test_what_was_appended_is_read_again(tmp_path: Path) -> None:
@@ -21,8 +21,38 @@ def test_what_was_appended_is_read_again(tmp_path: Path) -> None:
     assert again.daemon == first.contents.daemon
     assert again.records == {"web:0": "{}"}
     assert again.pipes == {"web:0/stdout": (7, 2)}
-    assert again.runs == {("web:0", 1): (100, 5000)}
+    assert again.runs == {("web:0", 1): Noted(first=(100, 5000))}
     assert again.highest == {"web:0": 1, "db:0": 4}
+
+
+def test_a_run_is_remembered_with_its_times(tmp_path: Path) -> None:
+    """When a run began, what its main process is by now, how and when that one ended."""
+    path = str(tmp_path / "journal")
+    journal = Journal(path)
+    journal.append({"pid": ["web:0", 1, 100, 5000], "since": 1.5})
+    journal.append({"main": ["web:0", 1, 101, 5001]})
+    journal.append({"ended": ["web:0", 1, 256], "at": 2.5})
+    expected = Noted((100, 5000), 1.5, (101, 5001), 256, 2.5)
+    assert Journal(path).contents.runs == {("web:0", 1): expected}
+    assert Journal(path).contents.runs == {("web:0", 1): expected}, "the shortest form says it, too"
+
+
+def test_a_run_that_has_another_main_process_is_not_over(tmp_path: Path) -> None:
+    """The end of the former main process is nothing once another one has been named."""
+    path = str(tmp_path / "journal")
+    journal = Journal(path)
+    journal.append({"pid": ["web:0", 1, 100, 5000], "since": 1.5})
+    journal.append({"ended": ["web:0", 1, 0], "at": 2.5})
+    journal.append({"main": ["web:0", 1, 101, 5001]})
+    assert Journal(path).contents.runs == {("web:0", 1): Noted((100, 5000), 1.5, main=(101, 5001))}
+
+
+def test_a_journal_without_times_is_understood(tmp_path: Path) -> None:
+    """A daemon of an earlier version has left a line without the time: it is not known."""
+    path = tmp_path / "journal"
+    journal = Journal(str(path))
+    journal.append({"pid": ["web:0", 1, 100, 5000]})
+    assert Journal(str(path)).contents.runs == {("web:0", 1): Noted((100, 5000), None)}
 
 
 def test_a_forgotten_instance_may_count_anew(tmp_path: Path) -> None:

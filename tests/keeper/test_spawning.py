@@ -17,7 +17,8 @@ from tests.keeper.conftest import Stage, spawn
 NAME = "web:0"
 NOBODY = {"uid": 65534, "gid": 65534, "groups": [65534], "name": "nobody", "home": "/nowhere"}
 NOBODY["shell"] = "/bin/sh"
-NICE = {"nice": 1}  # takes the longer way, through `keeper.outfit`
+# Takes the longer way, through `keeper.outfit`.
+NICE = {"nice": min(os.getpriority(os.PRIO_PROCESS, 0) + 1, 19)}
 WAYS = pytest.mark.parametrize("way", [{}, NICE], ids=["plain", "outfit"])
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
 
@@ -98,7 +99,38 @@ def test_user_cannot_be_had(stage: Stage, way: dict[str, Any]) -> None:
 def test_limit_cannot_be_raised(stage: Stage) -> None:
     """A hard limit above what we have, where we are not allowed to."""
     limit = {"name": "nofile", "soft": 64, "hard": 1 << 40}
-    assert failure(stage, "true", limits=[limit]) == ("limits", errno.EPERM)
+    manager = stage.open()
+    manager.order(spawn(NAME, 1, "true", limits=[limit]))
+    said = manager.answer(NAME)
+    assert (said["stage"], said["errno"]) == ("limits", errno.EPERM)
+    assert said["message"] == "nofile: Operation not permitted"
+
+
+def test_soft_limit_above_the_hard_one(stage: Stage) -> None:
+    """A pair of limits that makes no sense is another failure than a right that is missing."""
+    manager = stage.open()
+    manager.order(spawn(NAME, 1, "true", limits=[{"name": "core", "soft": 2, "hard": 1}]))
+    said = manager.answer(NAME)
+    assert (said["stage"], said["errno"]) == ("limits", errno.EINVAL)
+    assert said["message"] == "core: Invalid argument"
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "number"),
+    [
+        ("cpu_affinity", [1 << 14], errno.EINVAL),
+        ("oom_score_adj", 4000, errno.EINVAL),
+    ],
+)
+def test_priority_that_cannot_be_had_is_named(
+    stage: Stage, setting: str, value: object, number: int
+) -> None:
+    """Of the several priorities, the failure names the one that could not be set."""
+    manager = stage.open()
+    manager.order(spawn(NAME, 1, "true", **{setting: value}))
+    said = manager.answer(NAME)
+    assert (said["stage"], said["errno"]) == ("priorities", number)
+    assert said["message"] == f"{setting}: {os.strerror(number)}"
 
 
 def test_stream_that_is_not_held(stage: Stage) -> None:

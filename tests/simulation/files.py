@@ -1,101 +1,154 @@
-"""Random configurations, and what a person may do to one between two reloads."""
+"""Random configuration files, and what a person may do to one between two reloads.
 
-from dataclasses import replace
-from random import Random
+A file is a list of workers. Each has a seed that its fields follow from, so leaving one out, or
+changing one, leaves all others as they are.
+"""
 
-from supervisord_lite.core.signals import KILL
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
 from supervisord_lite.core.spec import (
     ChannelSpec,
     ChannelType,
     Configuration,
     Control,
+    Dependency,
     InstanceSpec,
     Kind,
-    Program,
-    RestartLimit,
-    RestartPolicy,
-    Route,
-    Rung,
-    Stream,
-    Target,
-    When,
+    Scale,
+    Strategy,
 )
 
-_TERM, _INT = 15, 2
+from . import fields
+from .dice import Dice
 
-_LADDERS = (
-    (Rung(_TERM, Target.GROUP, 10.0), Rung(KILL, Target.TREE, 5.0)),
-    (Rung(_INT, Target.MAIN, 3.0), Rung(_TERM, Target.GROUP, 3.0), Rung(KILL, Target.TREE, 1.0)),
-    (Rung(KILL, Target.TREE, 2.0),),
-    (Rung(_TERM, Target.MAIN, 0.0), Rung(KILL, Target.GROUP, 4.0)),
-    (Rung(_INT, Target.MAIN, 5.0),),
-    (Rung(_INT, Target.MAIN, 0.0), Rung(_TERM, Target.GROUP, 0.0), Rung(KILL, Target.TREE, 1.0)),
-)
-_CHANNELS = tuple(f"lines{number}" for number in range(4))
+STOP_DEADLINE = 40.0
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """One worker of the file: the spec that its instances have in common, and how many it has."""
+
+    spec: InstanceSpec
+    count: int
+
+    @property
+    def name(self) -> str:
+        return self.spec.worker
+
+    def instances(self, count: int) -> tuple[InstanceSpec, ...]:
+        return tuple(self.instance(number) for number in range(count))
+
+    def instance(self, number: int) -> InstanceSpec:
+        return replace(self.spec, name=f"{self.name}:{number}", number=number)
 
 
 class File:
-    """The configuration file as it is now; `configuration` reads it."""
+    """The configuration file as it is now; `configuration` compiles it."""
 
-    def __init__(self, size: int, chance: Random) -> None:
-        self._chance = chance
-        self._version = 0
-        self.names = [f"w{number // 4}:{number % 4}" for number in range(size)]
-        self._specs = {name: self._spec(name) for name in self.names}
+    def __init__(self, seed: str, size: int, left_out: Iterable[str] = ()) -> None:
+        self._seed = seed
+        self._left_out = frozenset(left_out)
+        self.order = [f"w{number}" for number in range((size + 3) // 4)]
+        self._size = size
+        self._workers = {name: self._worker(name, Dice(seed, name)) for name in self.order}
 
-    def configuration(self) -> Configuration:
+    def names(self) -> list[str]:
+        """The instances that the file declares or once may have declared."""
+        return [
+            f"{name}:{number}" for name in self.workers() for number in range(self._count(name) + 1)
+        ]
+
+    def workers(self) -> list[str]:
+        return [name for name in self.order if name not in self._left_out]
+
+    def _count(self, name: str) -> int:
+        return min(4, self._size - 4 * self.order.index(name))
+
+    # ------------------------------------------------------------- compiling
+
+    def configuration(
+        self, kept: Iterable[Scale] = (), asked: tuple[str, int] | None = None
+    ) -> Configuration:
+        """The file, compiled; a scale is kept while the file says what it said then."""
+        counts = {name: worker.count for name, worker in self._present().items()}
+        scales = {
+            scale.worker: scale for scale in kept if counts.get(scale.worker) == scale.declared
+        }
+        if asked is not None and asked[0] in counts:
+            name, count = asked
+            scales[name] = Scale(name, counts[name], count)
+        scales = {name: one for name, one in scales.items() if one.count != one.declared}
+        counts |= {name: scale.count for name, scale in scales.items()}
+        present = self._present().values()
         return Configuration(
             "shop",
             Control("/run/shop.sock"),
             runtime_dir="/run/shop",
-            stop_deadline=40.0,
-            instances=tuple(self._specs.values()),
-            channels=tuple(ChannelSpec(name, ChannelType.PIPE) for name in _CHANNELS),
+            stop_deadline=STOP_DEADLINE,
+            instances=tuple(
+                spec for worker in present for spec in worker.instances(counts[worker.name])
+            ),
+            spares=tuple(
+                worker.instance(counts[worker.name])
+                for worker in present
+                if worker.spec.update.strategy is Strategy.START_FIRST
+            ),
+            scales=tuple(scales.values()),
+            channels=tuple(ChannelSpec(name, ChannelType.PIPE) for name in fields.CHANNELS),
         )
 
-    def edit(self) -> None:
-        """Change, remove and add a few instances; sometimes nothing at all."""
-        for name in self._chance.sample(self.names, k=min(len(self.names), 4)):
-            what = self._chance.random()
-            spec = self._specs.get(name)
-            if spec is None:
-                self._specs[name] = self._spec(name)
+    def _present(self) -> dict[str, Worker]:
+        """The workers, without dependencies on those that are not there."""
+        here = {
+            name: worker for name, worker in self._workers.items() if name not in self._left_out
+        }
+        return {name: replace(one, spec=_among(one.spec, here)) for name, one in here.items()}
+
+    # ------------------------------------------------------------- editing
+
+    def edit(self, dice: Dice) -> None:
+        """Change, remove and add a few workers; sometimes nothing at all."""
+        for name in dice.sample(self.order, dice.choice((0, 1, 1, 2))):
+            what, fresh = dice.random(), Dice(dice.random(), name)
+            worker = self._workers.get(name)
+            if worker is None:
+                self._workers[name] = self._worker(name, fresh)
+            elif what < 0.12:
+                del self._workers[name]
             elif what < 0.2:
-                del self._specs[name]
-            elif what < 0.5:
-                self._specs[name] = replace(spec, program=self._program())
-            elif what < 0.8:
-                self._specs[name] = replace(
-                    spec, restart=self._policy(), stop=self._chance.choice(_LADDERS)
-                )
+                self._workers[name] = self._worker(name, fresh)
+            elif what < 0.35:
+                count = 1 + dice.below(self._count(name))
+                self._workers[name] = replace(worker, count=count)
+            elif what < 0.7:
+                changed = replace(worker.spec, program=fields.program(fresh))
+                self._workers[name] = replace(worker, spec=changed)
+            else:
+                spec = self._adjusted(worker.spec, fresh)
+                self._workers[name] = replace(worker, spec=spec)
+        self._workers = {name: self._workers[name] for name in self.order if name in self._workers}
 
-    def _spec(self, name: str) -> InstanceSpec:
-        worker, _, number = name.partition(":")
-        return InstanceSpec(
-            name,
-            worker,
-            int(number),
-            self._program(),
-            kind=Kind.TASK if self._chance.random() < 0.15 else Kind.SERVICE,
-            autostart=self._chance.random() < 0.9,
-            restart=self._policy(),
-            stop=self._chance.choice(_LADDERS),
-        )
+    def _worker(self, name: str, dice: Dice) -> Worker:
+        spec = fields.spec(name, self._before(name), dice)
+        return Worker(spec, 1 + dice.below(self._count(name)))
 
-    def _program(self) -> Program:
-        self._version += 1
-        writes = self._chance.random() < 0.3
-        channel = Stream(Route.CHANNEL, self._chance.choice(_CHANNELS))
-        stdout = channel if writes else Stream(Route.LOG)
-        return Program(("work", f"--version={self._version}"), "/srv", stdout=stdout)
+    def _before(self, name: str) -> list[str]:
+        """The workers that this one may depend on: no file has a circle."""
+        return self.order[: self.order.index(name)]
 
-    def _policy(self) -> RestartPolicy:
-        chance = self._chance
-        limit = chance.choice((None, RestartLimit(3, 20.0), RestartLimit(10, 300.0)))
-        return RestartPolicy(
-            when=chance.choice((When.ALWAYS, When.ALWAYS, When.ON_FAILURE, When.NEVER)),
-            delay=chance.choice((0.0, 0.1, 1.0)),
-            max_delay=chance.choice((5.0, 30.0)),
-            limit=limit,
-            stable_after=chance.choice((0.0, 1.0)),
-        )
+    def _adjusted(self, spec: InstanceSpec, dice: Dice) -> InstanceSpec:
+        """Another spec with the same program and of the same kind."""
+        fresh = fields.spec(spec.worker, self._before(spec.worker), dice)
+        if Kind.JOB in (fresh.kind, spec.kind) and fresh.kind is not spec.kind:
+            return replace(fresh, program=spec.program, kind=spec.kind, schedule=spec.schedule)
+        return replace(fresh, program=spec.program)
+
+
+def _among(spec: InstanceSpec, here: dict[str, Worker]) -> InstanceSpec:
+    def known(dependency: Dependency) -> bool:
+        return dependency.worker in here
+
+    if all(map(known, spec.dependencies)):
+        return spec
+    return replace(spec, dependencies=tuple(filter(known, spec.dependencies)))

@@ -1,163 +1,112 @@
-"""The invariants: what must hold of every instance that a step has touched, and of all at rest.
+"""The invariants: every step is read command by command and put before the judges.
 
 The keeper judges what it is asked to do; this judges what the fleet says it has decided.
 """
 
-from dataclasses import replace
-
 from supervisord_lite.core.command import Command, Remember, Spawn
-from supervisord_lite.core.event import (
-    AlarmRang,
-    Configured,
-    Emptied,
-    Event,
-    MainExited,
-    RestartRequested,
-    Spawned,
-    SpawnFailed,
-    StartRequested,
-    StopRequested,
-)
+from supervisord_lite.core.event import Event, Recovered
 from supervisord_lite.core.fleet import Fleet
-from supervisord_lite.core.state import (
-    Backoff,
-    Exited,
-    Fatal,
-    Instance,
-    Running,
-    Starting,
-    Stopped,
-    Stopping,
-    Waiting,
-    due,
-    live_run,
-)
+from supervisord_lite.core.spec import OnExit
+from supervisord_lite.core.state import Exited, Fatal, Instance, Readying, Running
 
 from .keeper import Keeper, require
-
-FACTS = (Spawned, SpawnFailed, MainExited, Emptied)
+from .lives import Lives, Tries, Wishes
+from .order import Starts, Stops, has_ended
+from .step import Step
+from .times import Times
+from .turns import Turns
+from .view import View
 
 
 class Inspector:
-    """What the outside remembers in order to judge: answered stops, and failed starts."""
+    """What the outside remembers in order to judge."""
 
     def __init__(self) -> None:
-        self.stopped: dict[str, bool] = {}  # the stop was answered and nothing came since
-        self.failed: dict[str, list[float]] = {}
-        self.fresh: dict[str, bool] = {}  # somebody has asked for a start with a clean slate
+        self.view = View()
+        self.offset = 0.0
+        self._starts, self._stops = Starts(), Stops()
+        self._turns, self._times = Turns(), Times()
+        self._lives, self._tries, self._wishes = Lives(), Tries(), Wishes()
+        self._owed: set[str] = set()  # critical instances whose end means a shutdown
 
-    def forget(self, names: list[str]) -> None:
-        for name in names:
-            self.stopped.pop(name, None)
-            self.failed.pop(name, None)
+    # ------------------------------------------------------------- steps
 
-    def step(self, fleet: Fleet, event: Event, commands: list[Command], now: float) -> list[str]:
-        """Check one step; returns the names of the instances that it touched."""
-        touched: dict[str, Instance] = {}
+    def step(
+        self, fleet: Fleet, event: Event | Recovered, commands: list[Command], now: float
+    ) -> Step:
+        step = Step(event, now, commands, self.view, self.offset)
+        for judge in (self._starts, self._times, self._wishes):
+            judge.told(step)
         for command in commands:
+            before = None
             if isinstance(command, Remember):
-                touched[command.instance] = command.value
+                before = self.view.instances.get(command.instance)
             elif isinstance(command, Spawn):
-                value = touched.get(command.instance)
                 require(not fleet.shutting_down, "ordered a spawn during a shutdown", command)
-                require(value is None or not value.held, "started in spite of the hold", command)
-        if touched:
-            deadline = fleet.deadline()
-            for name, value in touched.items():
-                present = fleet.instances.get(name)
-                if present is None:
-                    require(value.retiring, "an instance vanished", name)
-                    self.forget([name])
-                    continue
-                require(present is value, "what is remembered is not what is", name)
-                self._instance(present, event, deadline, now)
-                self._failures(present, event, now)
-                if present.retiring:
-                    self.forget([name])  # what comes back by this name will be another
-                elif self.stopped.get(name):
-                    require(not present.wanted, "a stopped instance came back", name, event)
-        return list(touched)
+            self.view.apply(command)
+            if isinstance(command, Remember):
+                self._changed(step, before, command.value)
+        if step.changes:
+            self._stops.ended(step)
+            self._look_at_all(step, fleet)
+        return step
 
-    def answered(self, fleet: Fleet, event: Event) -> None:
-        """All orders of the step have left: from here on it binds."""
-        if isinstance(event, StopRequested):
-            for name in event.instances:
-                instance = fleet.instances.get(name)
-                self.stopped[name] = instance is not None and not instance.retiring
+    def _changed(self, step: Step, before: Instance | None, after: Instance) -> None:
+        step.changes.append((before, after))
+        for judge in (self._starts, self._stops, self._turns, self._times, self._tries):
+            judge.changed(step, before, after)
 
-    def asked(self, event: Event) -> None:
-        """What takes an earlier stop back, whether or not it is carried out."""
-        if isinstance(event, StartRequested | RestartRequested):
-            for name in event.instances:
-                self.stopped.pop(name, None)
-                self.fresh[name] = True
+    def _look_at_all(self, step: Step, fleet: Fleet) -> None:
+        deadline = fleet.deadline()
+        for before, after in step.changes:
+            name = after.spec.name
+            present, known = fleet.instances.get(name), self.view.instances.get(name)
+            require(present is known, "what is remembered is not what is", name, known)
+            if present is None:
+                require(after.retiring, "an instance vanished", name)
+                self._forget([name])
+            elif present is after:
+                self._lives.ended(step, present, deadline)
+                self._wishes.ended(step, present)
+            if after.spec.on_exit is not OnExit.NOTHING:
+                self._judge_critical(step, before, after)
 
-    def _instance(
-        self, instance: Instance, event: Event, deadline: float | None, now: float
-    ) -> None:
-        state, wanted = instance.state, instance.wanted
-        at = due(state)
-        if at is not None:
-            require(deadline is not None and deadline <= at, "nobody waits for it", instance)
-            rang = isinstance(event, AlarmRang)
-            require(at > now or not rang, "it is due and nothing has happened", instance)
-        match state:
-            case Waiting() | Fatal():
-                require(wanted and state.reason, "down without a reason", instance)
-            case Backoff() | Starting() | Running():
-                require(wanted, "up, but not wanted", instance)
-            case Stopped() | Exited():
-                require(not wanted, "wanted, but nothing is done about it", instance)
-            case Stopping():
-                unanswered = state.pid is None and state.exit is None
-                require(at is not None or unanswered or state.stuck, "stops for ever", instance)
-        run = live_run(state)
-        require(run is None or run == instance.last_run, "an earlier run lives", instance)
-
-    def _failures(self, instance: Instance, event: Event, now: float) -> None:
-        """Another try after a failed start is taken only below the limit, in every window."""
-        name, limit = instance.spec.name, instance.spec.restart.limit
-        if isinstance(event, Configured):
-            self.fresh[name] = True
-        starts = isinstance(instance.state, Starting)
-        if starts and not instance.attempts and self.fresh.pop(name, False):
-            self.failed.pop(name, None)
-        retries = isinstance(instance.state, Backoff) or (starts and instance.attempts)
-        if not retries or not isinstance(event, FACTS):
+    def _judge_critical(self, step: Step, before: Instance | None, after: Instance) -> None:
+        """The end of a critical instance is the end of all, or of all runs."""
+        if not has_ended(before, after, Exited, Fatal) or before is None:
             return
-        if limit is None:
-            self.failed.pop(name, None)
+        if after.spec.on_exit is OnExit.SHUTDOWN:
+            require(step.view.shutdown, "a critical end came to nothing", after)
+            self._owed.add(after.spec.name)
             return
-        recent = [time for time in self.failed.get(name, ()) if now - time <= limit.within]
-        recent.append(now)
-        self.failed[name] = recent
-        require(len(recent) < limit.count, "too many tries in a window", instance, recent)
+        if step.view.shutdown is None:
+            up = [
+                name
+                for name, one in step.view.instances.items()
+                if isinstance(one.state, Running | Readying)
+            ]
+            require(not up, "a critical end did not restart all", after, up)
 
+    # ------------------------------------------------------------- between steps
 
-def at_rest(fleet: Fleet, keeper: Keeper) -> None:
-    """Once the faults have stopped for a while, everybody agrees and every wish is fulfilled."""
-    live, written = {}, set()
-    for name, instance in fleet.instances.items():
-        state = instance.state
-        remembered = keeper.remembered.get(name)
-        require(remembered is not None, "the keeper does not remember", instance)
-        assert remembered is not None
-        same = replace(remembered, held=instance.held) == instance  # a hold is each manager's own
-        require(same, "the keeper remembers another", instance)
-        require(not instance.retiring, "removed but still there", instance)
-        if instance.wanted:
-            require(isinstance(state, Running | Fatal), "wanted, but not up", instance)
-        else:
-            require(isinstance(state, Stopped | Exited), "not wanted, but not down", instance)
-        if not isinstance(state, Stopped | Exited):
-            written |= {instance.spec.program.stdout.channel, instance.spec.program.stderr.channel}
-        run = live_run(state)
-        if run is not None:
-            live[name] = run
-    writable = {channel for channel, is_open in keeper.writable.items() if is_open}
-    require(written - {None} == writable, "the wrong write ends are open", written, writable)
-    unburied = {name: run.number for name, run in keeper.runs.items()}
-    require(live == unburied, "fleet and keeper disagree", live, unburied)
-    names = {spec.name for spec in fleet.configuration.instances} if fleet.configuration else set()
-    require(names == set(fleet.instances), "not the configured instances", names)
-    require(names == set(keeper.remembered), "records of others", set(keeper.remembered) - names)
+    def answered(self, step: Step) -> None:
+        """All orders of the step have left."""
+        self._wishes.answered(step)
+
+    def manager_died(self, keeper: Keeper, step: Step | None) -> None:
+        """Only what has reached the keeper is true."""
+        self._forget([after.spec.name for _, after in step.changes] if step else [])
+        self.view = View.of(keeper)
+        self._owed = {name for name in self._owed if self._has_ended(name)}
+
+    def recovered(self, fleet: Fleet) -> None:
+        """What was decided and is half done has been finished."""
+        require(not self._owed or fleet.shutdown, "a critical end was forgotten", self._owed)
+
+    def _has_ended(self, name: str) -> bool:
+        instance = self.view.instances.get(name)
+        return instance is not None and isinstance(instance.state, Exited | Fatal)
+
+    def _forget(self, names: list[str]) -> None:
+        for judge in (self._wishes, self._times, self._tries):
+            judge.forget(names)

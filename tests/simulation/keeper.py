@@ -1,13 +1,17 @@
 """The virtual keeper: obeys packets, reaps virtual processes, tells facts, refuses nonsense.
 
 It has no opinions but those of the real one, and it is the judge of what no keeper should ever be
-asked: a second process for an instance, a signal to a run that is over, a funeral for the living.
+asked: a second process for an instance, a signal to a run that is over, a funeral for the living,
+a start beside a hook that must be over before.
 """
 
+import json
 from collections import deque
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from heapq import heappop, heappush
-from random import Random
+from math import inf
+from typing import TypeVar
 
 from supervisord_lite.core.command import (
     Announce,
@@ -16,20 +20,33 @@ from supervisord_lite.core.command import (
     Command,
     Finish,
     Forget,
+    Note,
     OpenWriters,
     Remember,
     RememberFleet,
+    RememberRollout,
+    RunHook,
     Signal,
     Spawn,
     Sweep,
+    hook_name,
+    hook_of,
 )
 from supervisord_lite.core.event import Emptied, KeeperFact, MainExited, Spawned, SpawnFailed
-from supervisord_lite.core.spec import Configuration
+from supervisord_lite.core.hooks import LAST_GRACE
+from supervisord_lite.core.plain import from_plain, to_plain
+from supervisord_lite.core.rollout import Rollout
+from supervisord_lite.core.signals import KILL
+from supervisord_lite.core.spec import Configuration, HookPoint, Kind, Program, Target
 from supervisord_lite.core.state import Exit, Instance, Shutdown
 
+from .dice import Dice
 from .processes import Process, Run, Stage, answer, born
 
+T = TypeVar("T")
+
 SPAWN_DEADLINE = 10.0
+BEFORE_A_START = (HookPoint.PRE_START, HookPoint.PRE_STOP, HookPoint.POST_STOP)
 
 
 class ViolationError(AssertionError):
@@ -42,16 +59,22 @@ def require(holds: object, what: str, *about: object) -> None:
         raise ViolationError(f"{what}: {' '.join(map(str, about))}")
 
 
-class Keeper:
-    """Mechanism, virtual: `runs` holds one unburied run an instance at most."""
+def through_json(value: T) -> T:
+    """What the real keeper remembers is text."""
+    return from_plain(type(value), json.loads(json.dumps(to_plain(value, compact=True))))
 
-    def __init__(self, chance: Random) -> None:
-        self.chance = chance
+
+class Keeper:
+    """Mechanism, virtual: `runs` holds one unburied run of each name at most."""
+
+    def __init__(self, seed: str) -> None:
+        self.seed = seed
         self.now = 1000.0
         self.calm = False
         self.runs: dict[str, Run] = {}
         self.highest: dict[str, int] = {}
         self.remembered: dict[str, Instance] = {}
+        self.rollouts: dict[str, Rollout] = {}
         self.configuration: Configuration | None = None
         self.shutdown: Shutdown | None = None
         self.writable: dict[str, bool] = {}
@@ -62,7 +85,9 @@ class Keeper:
         self._orders: dict[type, Callable[..., None]] = {
             Remember: self._remember,
             RememberFleet: self._remember_fleet,
+            RememberRollout: self._remember_rollout,
             Spawn: self._spawn,
+            RunHook: self._run_hook,
             Signal: self._signal,
             Sweep: self._sweep,
             Bury: self._bury,
@@ -79,7 +104,7 @@ class Keeper:
         heappush(self._happenings, (self.now + delay, self._count, what, arguments))
 
     def next_time(self) -> float:
-        return self._happenings[0][0] if self._happenings else float("inf")
+        return self._happenings[0][0] if self._happenings else inf
 
     def happen(self) -> None:
         """Let the next thing happen, now."""
@@ -91,7 +116,7 @@ class Keeper:
 
     def obey(self, packet: Iterable[Command]) -> None:
         for command in packet:
-            if not isinstance(command, Announce):
+            if not isinstance(command, Announce | Note):
                 self._orders[type(command)](command)
 
     def _remember(self, order: Remember) -> None:
@@ -102,6 +127,12 @@ class Keeper:
             self.shutdown = order.value
         else:
             self.configuration = order.value
+
+    def _remember_rollout(self, order: RememberRollout) -> None:
+        if order.value is None:
+            self.rollouts.pop(order.worker, None)
+        else:
+            self.rollouts[order.worker] = order.value
 
     def _spawn(self, order: Spawn) -> None:
         name, number = order.instance, order.run
@@ -116,27 +147,61 @@ class Keeper:
         require(program.argv, "spawned an unknown program", order)
         for channel in (program.stdout.channel, program.stderr.channel):
             require(channel is None or self.writable.get(channel), "no write end", order, channel)
-        self.highest[name] = number
-        self.runs[name] = run = Run(name, number, 100 + self._count)
-        self._begin_spawn(run)
+        for point in BEFORE_A_START:
+            hook = self.runs.get(hook_name(point, name))
+            over = hook is None or hook.empty or self._is_given_up(hook)
+            require(over, "spawned beside a hook that has to be over", order, hook)
+        self._begin(name, number, program)
 
-    def _begin_spawn(self, run: Run) -> None:
-        luck = 1.0 if self.calm else self.chance.random()
+    def _run_hook(self, order: RunHook) -> None:
+        name = hook_name(order.point, order.instance)
+        if order.run <= self.highest.get(name, 0):
+            return
+        if (before := self.runs.get(name)) is not None:
+            require(self._is_given_up(before), "two hooks of one point at once", order, before)
+            return  # refused
+        record = self.remembered.get(order.instance)
+        require(record is not None, "ran a hook without a record", order)
+        assert record is not None
+        hook = next((one for one in record.spec.hooks if one.point is order.point), None)
+        require(hook is not None, "ran a hook that nobody has declared", order)
+        assert hook is not None
+        self._begin(name, order.run, replace(record.spec.program, argv=hook.argv))
+
+    def _is_given_up(self, hook: Run) -> bool:
+        """Whether everything was done to end it, and time enough has passed."""
+        return hook.killed is not None and self.now >= hook.killed + LAST_GRACE
+
+    def _begin(self, name: str, number: int, program: Program) -> None:
+        self.highest[name] = number
+        self.runs[name] = run = Run(
+            name, number, 100 + self._count, Dice(self.seed, name, number)
+        )
+        luck = 1.0 if self.calm else run.dice.random()
         if luck < 0.02:
             run.error = ("deadline", 110, "no answer within 10 s")
             self.schedule(SPAWN_DEADLINE, self._spawn_failed, run)
         elif luck < 0.07:
             run.error = ("exec", 2, "No such file or directory")
-            self.schedule(self.chance.uniform(0.0, 0.01), self._spawn_failed, run)
+            self.schedule(run.dice.uniform(0.0, 0.01), self._spawn_failed, run)
         else:
             late = luck < 0.09
-            self.schedule(self.chance.uniform(0.0, 5.0 if late else 0.01), self._spawned, run)
+            delay = run.dice.uniform(0.0, 5.0 if late else 0.01)
+            self.schedule(delay, self._spawned, run, program)
 
     def _signal(self, order: Signal) -> None:
         run = self._unburied(order, order.instance, order.run)
-        require(run.stage in (Stage.ALIVE, Stage.GONE), "signalled before its exec", order)
+        if run is None:
+            return
+        is_hook = hook_of(order.instance) is not None
+        reached = run.stage in (Stage.ALIVE, Stage.GONE)
+        require(reached or is_hook, "signalled before its exec", order)
+        if not reached:
+            return  # there is nobody yet
+        if order.signal == KILL and order.to is Target.TREE and run.killed is None:
+            run.killed = self.now
         for process in run.targets(order.to):
-            time = answer(process, order.signal, self.now, self.chance)
+            time = answer(run, process, order.signal, self.now)
             if time is not None:
                 process.dying = True
                 status = Exit(signal=order.signal)
@@ -144,8 +209,9 @@ class Keeper:
 
     def _sweep(self, order: Sweep) -> None:
         run = self._unburied(order, order.instance, order.run)
-        run.swept = True
-        self._tell_emptied(run)
+        if run is not None:
+            run.swept = True
+            self._tell_emptied(run)
 
     def _bury(self, order: Bury) -> None:
         run = self.runs.get(order.instance)
@@ -157,8 +223,12 @@ class Keeper:
 
     def _forget(self, order: Forget) -> None:
         require(order.instance not in self.runs, "forgotten while a run is unburied", order)
-        self.remembered.pop(order.instance, None)
+        for point in HookPoint:
+            hook = self.runs.get(hook_name(point, order.instance))
+            require(hook is None or self._is_given_up(hook), "forgotten beside a hook", order)
+            self.highest.pop(hook_name(point, order.instance), None)
         self.highest.pop(order.instance, None)
+        self.remembered.pop(order.instance, None)
 
     def _open(self, order: OpenWriters) -> None:
         self.writable[order.channel] = True
@@ -169,14 +239,22 @@ class Keeper:
 
     def _finish(self, order: Finish) -> None:
         require(self.finished is None, "finished twice")
-        alive = tuple(run.instance for run in self.runs.values())
-        require(sorted(alive) == sorted(order.survivors), "finished but not empty", order, alive)
+        hooks = {name: known for name in self.runs if (known := hook_of(name)) is not None}
+        alive = {name for name in self.runs if name not in hooks}
+        busy = {one for name, (_, one) in hooks.items() if not self._is_given_up(self.runs[name])}
+        told = set(order.survivors)
+        require(alive | busy <= told, "finished but not empty", order, alive, busy)
+        known = alive | {one for _, one in hooks.values()}
+        require(told <= known, "a survivor that does not live", order, known)
         self.finished = order
 
-    def _unburied(self, order: Command, name: str, number: int) -> Run:
+    def _unburied(self, order: Command, name: str, number: int) -> Run | None:
+        """The run that an order is about. A hook that was refused has none."""
         run = self.runs.get(name)
+        if run is not None and run.number != number and hook_of(name) is not None:
+            require(self._is_given_up(run), "ordered about another hook", order, run)
+            return None
         require(run is not None and run.number == number, "ordered about a run that is over", order)
-        assert run is not None
         return run
 
     # ------------------------------------------------------------- what happens to processes
@@ -184,20 +262,39 @@ class Keeper:
     def _spawn_failed(self, run: Run) -> None:
         if run.stage is not Stage.SPAWNING:
             return  # nobody is left who ordered it
-        run.stage = Stage.FAILED
+        run.stage, run.ended = Stage.FAILED, self.now
         run.main.alive = False
-        self.facts.append(SpawnFailed(run.instance, run.number, *run.error))
+        self.facts.append(SpawnFailed(run.instance, run.number, *run.error, self.now))
 
-    def _spawned(self, run: Run) -> None:
+    def _spawned(self, run: Run, program: Program) -> None:
         if run.stage is not Stage.SPAWNING:
             return
-        born(run, self.now, self.chance, calm=self.calm)
-        self.facts.append(Spawned(run.instance, run.number, run.pid))
-        luck = self.chance.random()
-        if luck < 0.9:
-            life = self.chance.uniform(0.0, 2.0 if luck < 0.35 else 60.0)
-            code = self.chance.choice((0, 0, 1, 3))
-            self.schedule(life, self.exit_by_itself, run, Exit(code))
+        born(run, program, self.now, calm=self.calm)
+        self.facts.append(Spawned(run.instance, run.number, run.pid, self.now))
+        if hook_of(run.instance) is not None:
+            self._live_as_hook(run)
+        else:
+            self._live(run)
+
+    def _live(self, run: Run) -> None:
+        dice, record = run.dice, self.remembered.get(run.instance)
+        once = record is not None and record.spec.kind is not Kind.SERVICE
+        if self.calm:
+            if once:
+                self.schedule(dice.uniform(0.0, 3.0), self._die, run, run.main, Exit(0))
+        elif once and dice.happens(0.8):
+            code = dice.choice((0, 0, 0, 1))
+            self.schedule(dice.uniform(0.0, 8.0), self.exit_by_itself, run, Exit(code))
+        elif (luck := dice.random()) < 0.9:
+            life = dice.uniform(0.0, 2.0 if luck < 0.3 else 60.0)
+            self.schedule(life, self.exit_by_itself, run, Exit(dice.choice((0, 0, 1, 3))))
+
+    def _live_as_hook(self, run: Run) -> None:
+        """Most end at once and well, some hang."""
+        dice = run.dice
+        if self.calm or dice.happens(0.8):
+            code = 0 if self.calm else dice.choice((0, 0, 0, 1))
+            self.schedule(dice.uniform(0.0, 0.4), self._die, run, run.main, Exit(code))
 
     def exit_by_itself(self, run: Run, status: Exit) -> None:
         if not self.calm:
@@ -208,10 +305,12 @@ class Keeper:
             return
         process.alive = False
         if process is run.main:
-            run.stage, run.exit = Stage.GONE, status
-            self.facts.append(MainExited(run.instance, run.number, status, run.empty))
-        if not run.empty and self.chance.random() < 0.5:
-            self.schedule(self.chance.uniform(0.0, 20.0), self._wither, run)
+            run.stage, run.exit, run.ended = Stage.GONE, status, self.now
+            self.facts.append(
+                MainExited(run.instance, run.number, status, run.empty, self.now)
+            )
+        if not run.empty and run.dice.happens(0.5):
+            self.schedule(run.dice.uniform(0.0, 20.0), self._wither, run)
         self._tell_emptied(run)
 
     def _wither(self, run: Run) -> None:
@@ -223,7 +322,7 @@ class Keeper:
 
     def _tell_emptied(self, run: Run) -> None:
         if run.swept and run.stage is Stage.GONE and run.empty:
-            self.facts.append(Emptied(run.instance, run.number))
+            self.facts.append(Emptied(run.instance, run.number, self.now))
 
     # ------------------------------------------------------------- levels
 
@@ -234,13 +333,14 @@ class Keeper:
             case Stage.SPAWNING:
                 return []
             case Stage.FAILED:
-                return [SpawnFailed(name, number, *run.error)]
+                return [SpawnFailed(name, number, *run.error, run.ended)]
             case Stage.ALIVE:
-                return [Spawned(name, number, run.pid)]
+                return [Spawned(name, number, run.pid, run.since)]
             case Stage.GONE:
-                exited = MainExited(name, number, run.exit, run.empty)
+                exited = MainExited(name, number, run.exit, run.empty, run.ended)
                 emptied = [Emptied(name, number)] if run.swept and run.empty else []
-                spawned = [Spawned(name, number, run.pid)] if self.chance.random() < 0.5 else []
+                told = run.dice.happens(0.5)
+                spawned = [Spawned(name, number, run.pid, run.since)] if told else []
                 return [*spawned, exited, *emptied]
 
     def end_by_hand(self, run: Run) -> None:
@@ -253,6 +353,7 @@ class Keeper:
     def lose_memory(self) -> None:
         """The runtime directory was lost with the keeper: only processes are left to be found."""
         self.remembered.clear()
+        self.rollouts.clear()
         self.configuration = self.shutdown = None
         for run in list(self.runs.values()):
             if run.stage in (Stage.SPAWNING, Stage.FAILED) or run.empty:
@@ -263,7 +364,7 @@ class Keeper:
     def read_journal(self) -> None:
         """A new keeper knows from the journal what was begun. What ended unseen has no status."""
         for run in self.runs.values():
-            run.exit = Exit()
+            run.exit, run.ended = Exit(), None
             if run.stage is Stage.SPAWNING:
                 run.stage, run.error = Stage.FAILED, ("exec", 0, "the keeper died meanwhile")
                 run.main.alive = False

@@ -2,11 +2,15 @@
 
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from random import Random
+from math import inf
 
 from supervisord_lite.core.signals import KILL
-from supervisord_lite.core.spec import Target
+from supervisord_lite.core.spec import Program, Target
 from supervisord_lite.core.state import Exit
+
+from .dice import Dice
+
+BROKEN = "--broken"  # an argument of programs that never become ready
 
 
 class Stage(Enum):
@@ -31,17 +35,24 @@ class Process:
 
 @dataclass(slots=True)
 class Run:
-    """One life of an instance as the keeper sees it."""
+    """One life of an instance, or of a hook, as the keeper sees it. `killed` is when SIGKILL was
+    first sent to all of it; `ready` is when a readiness probe would succeed.
+    """
 
     instance: str
     number: int
     pid: int
+    dice: Dice
     stage: Stage = Stage.SPAWNING
     main: Process = field(default_factory=lambda: Process(own_session=False, ignores=False))
     descendants: list[Process] = field(default_factory=list)
     exit: Exit = field(default_factory=Exit)
     swept: bool = False
     error: tuple[str, int, str] = ("", 0, "")
+    since: float = 0.0
+    ended: float | None = None
+    killed: float | None = None
+    ready: float = inf
 
     @property
     def empty(self) -> bool:
@@ -55,25 +66,32 @@ class Run:
         return family if to is Target.TREE else [one for one in family if not one.own_session]
 
 
-def born(run: Run, now: float, chance: Random, *, calm: bool) -> None:
+def born(run: Run, program: Program, now: float, *, calm: bool) -> None:
     """Give the run a character: most are well-behaved, some are not."""
-    run.stage = Stage.ALIVE
-    if calm or chance.random() < 0.6:
+    run.stage, run.since, dice = Stage.ALIVE, now, run.dice
+    if calm:
+        run.ready = now + dice.uniform(0.0, 0.5)
         return
-    run.main.ignores = chance.random() < 0.3
-    if chance.random() < 0.05:
-        run.main.asleep_until = now + chance.uniform(0.0, 40.0)
-    for _ in range(chance.choice((0, 1, 1, 2))):
-        run.descendants.append(Process(chance.random() < 0.3, chance.random() < 0.4))
+    never = BROKEN in program.argv or dice.happens(0.08)
+    if not never:
+        run.ready = now + dice.uniform(0.0, 6.0 if dice.happens(0.3) else 0.3)
+    if dice.happens(0.6):
+        return
+    run.main.ignores = dice.happens(0.3)
+    if dice.happens(0.05):
+        run.main.asleep_until = now + dice.uniform(0.0, 40.0)
+    for _ in range(dice.choice((0, 1, 1, 2))):
+        run.descendants.append(Process(dice.happens(0.3), dice.happens(0.4)))
 
 
-def answer(process: Process, signal: int, now: float, chance: Random) -> float | None:
+def answer(run: Run, process: Process, signal: int, now: float) -> float | None:
     """When the process dies of the signal; None if it does not care."""
+    dice = run.dice
     if not process.alive or (process.dying and signal != KILL):
         return None
     if signal == KILL:
-        return max(now + chance.uniform(0.0, 0.002), process.asleep_until)
+        return max(now + dice.uniform(0.0, 0.002), process.asleep_until)
     if process.ignores:
         return None
-    slow = chance.random() < 0.1
-    return max(now + chance.uniform(0.0, 3.0 if slow else 0.05), process.asleep_until)
+    slow = dice.happens(0.1)
+    return max(now + dice.uniform(0.0, 3.0 if slow else 0.05), process.asleep_until)

@@ -1,0 +1,121 @@
+"""Making the instances those of a configuration, at once or, for some, by turns.
+
+It compares, each time anew: what is declared with what is there. So applying a configuration,
+going on with one that was cut short, and a roll-out that goes back are the same thing.
+"""
+
+from collections.abc import Mapping
+
+from supervisord_lite.core import reason
+from supervisord_lite.core.command import Command, RememberFleet
+from supervisord_lite.core.event import Added, InstanceEvent, SpecReplaced, Withdrawn
+from supervisord_lite.core.plan import restarts
+from supervisord_lite.core.rolling import Rollouts
+from supervisord_lite.core.roster import Roster
+from supervisord_lite.core.spec import Configuration, InstanceSpec, Strategy
+from supervisord_lite.core.state import Instance, live_run
+
+
+class Applying:
+    """The applied configuration, and the roll-outs towards it."""
+
+    def __init__(self, roster: Roster, *, held: bool) -> None:
+        self.configuration: Configuration | None = None
+        self.held = held
+        self.rollouts = Rollouts(self)
+        self._roster = roster
+        self._declared: dict[str, dict[str, InstanceSpec]] = {}
+
+    def declare(self, configuration: Configuration | None) -> None:
+        self.configuration = configuration
+        self._declared = {}
+        for spec in configuration.instances if configuration else ():
+            self._declared.setdefault(spec.worker, {})[spec.name] = spec
+
+    def adopt_configuration(self, configuration: Configuration, out: list[Command]) -> None:
+        """This is what the instances are to become."""
+        self.declare(configuration)
+        out.append(RememberFleet(configuration))
+
+    def reconcile(
+        self, now: float, out: list[Command], wishes: Mapping[str, bool] | None = None
+    ) -> None:
+        """Make the instances those of the configuration; equal ones are left alone. What restarts
+        by turns is left to its roll-out: a new one if somebody has asked (`wishes`).
+        """
+        if self.configuration is None:
+            return
+        specs = self.configuration.instances
+        self._remove(now, out)
+        self.rollouts.forget_others(self._declared, out)
+        changed = [spec for spec in specs if self._differs(spec)]
+        by_turns = {spec.worker: None for spec in changed if self._by_turns(spec)}
+        for worker in by_turns:
+            if wishes is not None or not self.rollouts.is_active(worker):
+                self.rollouts.begin(worker, reason.CHANGED, now, out, restart=False)
+        self._replace({one.name: one for one in changed if one.worker not in by_turns}, now, out)
+        for spec in specs:
+            if spec.name not in self._roster.instances:
+                known = wishes if wishes and spec.remember else {}
+                self.bring(spec, now, out, start=known.get(spec.name, spec.autostart))
+
+    def _remove(self, now: float, out: list[Command]) -> None:
+        declared = {name for specs in self._declared.values() for name in specs}
+        removed = [
+            name
+            for name in self._roster.instances
+            if name not in declared and not self.rollouts.is_spare(name)
+        ]
+        downwards = self._roster.bonds.downwards(removed)
+        self._roster.advance_each(downwards, Withdrawn(), now, out)
+
+    def _replace(self, specs: Mapping[str, InstanceSpec], now: float, out: list[Command]) -> None:
+        """Take over new specs at once; who is restarted goes down before what it depends on."""
+        restarted = [name for name, spec in specs.items() if self._restarts(spec)]
+        self._roster.lose(restarted, now, out)
+        for name in self._roster.bonds.downwards(specs):
+            self._roster.advance(name, SpecReplaced(specs[name]), now, out)
+
+    def _differs(self, spec: InstanceSpec) -> bool:
+        known = self._roster.instances.get(spec.name)
+        return known is not None and (known.retiring or known.spec != spec)
+
+    def _restarts(self, spec: InstanceSpec) -> bool:
+        known = self._roster.instances[spec.name]
+        return live_run(known.state) is not None and restarts(known.spec, spec)
+
+    def _by_turns(self, spec: InstanceSpec) -> bool:
+        known = self._roster.instances[spec.name]
+        turns = spec.update.strategy is not Strategy.RECREATE and not known.retiring
+        return turns and self._restarts(spec) and bool(known.spec.program.argv)
+
+    # ------------------------------------------------------------- for the roll-outs
+
+    def bring(
+        self, spec: InstanceSpec, now: float, out: list[Command], *, start: bool = True
+    ) -> None:
+        """Have an instance that is not there, or bring one that is to its spec."""
+        if spec.name in self._roster.instances:
+            self._roster.advance(spec.name, SpecReplaced(spec), now, out)
+            return
+        self._roster.settle(None, Instance(spec, held=self.held))
+        self._roster.advance(spec.name, Added(start), now, out)
+
+    def advance(self, name: str, event: InstanceEvent, now: float, out: list[Command]) -> None:
+        self._roster.advance_each((name,), event, now, out)
+
+    def member(self, name: str) -> Instance | None:
+        return self._roster.instances.get(name)
+
+    def members(self, worker: str) -> Mapping[str, Instance]:
+        return self._roster.members(worker)
+
+    def declared(self, worker: str) -> Mapping[str, InstanceSpec]:
+        return self._declared.get(worker, {})
+
+    def spare(self, worker: str) -> InstanceSpec | None:
+        spares = self.configuration.spares if self.configuration else ()
+        return next((spec for spec in spares if spec.worker == worker), None)
+
+    def watch(self, workers: set[str]) -> None:
+        self._roster.watched = workers

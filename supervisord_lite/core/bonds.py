@@ -1,0 +1,285 @@
+"""What instances mean to each other: whose condition holds, who has to wait, who goes down first.
+
+The fleet tells of every change of an instance (`note`) and asks what it means for the others: the
+gate of a start, whether the way down is clear, whom the change concerns. Nobody is started or
+stopped here. Only workers that somebody depends on are counted, so the others cost nothing, and a
+change costs the same however many instances a worker has.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from supervisord_lite.core import reason
+from supervisord_lite.core.moment import OPEN, Gate
+from supervisord_lite.core.restart import succeeded
+from supervisord_lite.core.spec import Condition, Dependency, InstanceSpec, OnFailedDependency
+from supervisord_lite.core.state import (
+    Blocked,
+    Exited,
+    Fatal,
+    Health,
+    Instance,
+    Parting,
+    Readying,
+    Running,
+    Stopping,
+)
+
+_HOLDS: dict[Condition, int] = {condition: 1 << n for n, condition in enumerate(Condition)}
+_FAILED: dict[Condition, int] = {condition: 256 << n for n, condition in enumerate(Condition)}
+_BITS = (*_HOLDS.values(), *_FAILED.values())
+_UP = (Condition.STARTED, Condition.READY, Condition.HEALTHY)
+
+
+def _mask(bits: Mapping[Condition, int], *conditions: Condition) -> int:
+    return sum(bits[condition] for condition in conditions)
+
+
+_STARTED = _mask(_HOLDS, Condition.STARTED)
+_READY = _mask(_HOLDS, Condition.STARTED, Condition.READY)
+_HEALTHY = _mask(_HOLDS, *_UP)
+_SUCCEEDED = _mask(_HOLDS, Condition.SUCCEEDED, Condition.COMPLETED) | _mask(_FAILED, *_UP)
+_NOT_SUCCEEDED = _mask(_HOLDS, Condition.COMPLETED) | _mask(_FAILED, *_UP, Condition.SUCCEEDED)
+_BLOCKED = _mask(_FAILED, *Condition)
+
+
+def meaning(instance: Instance) -> int:
+    """Which conditions hold for this instance, and which cannot come true by themselves, as bits."""
+    state = instance.state
+    match state:
+        case Running():
+            return _HEALTHY if state.health is Health.HEALTHY else _READY
+        case Readying():
+            return _STARTED
+        case Exited():
+            good = succeeded(instance.spec.restart, state.exit)
+            return _SUCCEEDED if good else _NOT_SUCCEEDED
+        case Fatal():
+            return _NOT_SUCCEEDED
+        case Blocked():
+            return _BLOCKED
+        case _:
+            return 0
+
+
+def meets(instance: Instance, condition: Condition) -> bool:
+    """Whether the condition holds as far as this instance is concerned."""
+    return bool(meaning(instance) & _HOLDS[condition])
+
+
+def goes_down(instance: Instance) -> bool:
+    """Whether those that it depends on have to wait for its end before their own."""
+    state = instance.state
+    return isinstance(state, Parting) or (isinstance(state, Stopping) and not state.stuck)
+
+
+class _Tally:
+    """How many instances of a worker there are, and for how many each bit is set."""
+
+    __slots__ = ("bits", "total")
+
+    def __init__(self) -> None:
+        self.total = 0
+        self.bits = dict.fromkeys(_BITS, 0)
+
+    def add(self, meant: int, by: int) -> None:
+        self.total += by
+        for bit in _BITS if meant else ():
+            if meant & bit:
+                self.bits[bit] += by
+
+    def holds(self, condition: Condition) -> bool:
+        return self.total > 0 and self.bits[_HOLDS[condition]] == self.total
+
+    def failed(self, condition: Condition) -> bool:
+        return self.bits[_FAILED[condition]] > 0
+
+    def verdict(self) -> tuple[bool, ...]:
+        return (
+            *(self.holds(condition) for condition in Condition),
+            *(self.failed(condition) for condition in Condition),
+        )
+
+
+class Bonds:
+    """Kept up to date by `note`; all questions are about the fleet as it is then."""
+
+    def __init__(self) -> None:
+        self._members: dict[str, dict[str, Instance]] = {}
+        self._dependents: dict[str, dict[str, Dependency]] = {}
+        self._tallies: dict[str, _Tally] = {}
+        self._going_down: dict[str, int] = {}  # worker → instances it has to wait for
+
+    # ------------------------------------------------------------- keeping up to date
+
+    def note(self, before: Instance | None, after: Instance | None) -> "Moved":
+        """An instance has changed (None: it is not there). Answers whom that may concern."""
+        known = after or before
+        assert known is not None
+        worker = known.spec.worker
+        members = self._members.setdefault(worker, {})
+        if after is None:
+            members.pop(known.spec.name, None)
+        else:
+            members[known.spec.name] = after
+        cleared = self._note_bonds(before, after)
+        tally = self._tallies.get(worker)
+        meant = _meant(before), _meant(after)
+        if tally is None or meant[0] == meant[1]:
+            return Moved(worker, cleared, ())
+        was = tally.verdict()
+        for value, by in zip(meant, (-1, 1), strict=True):
+            if value is not None:
+                tally.add(value, by)
+        held = was if was == tally.verdict() else ()
+        lost = tuple(
+            condition
+            for condition, did in zip(Condition, was, strict=False)
+            if did and not tally.holds(condition)
+        )
+        return Moved(worker, cleared, lost, changed=not held)
+
+    def _note_bonds(self, before: Instance | None, after: Instance | None) -> tuple[str, ...]:
+        """Keep the index of dependents, and the count of those that go down; answers the workers
+        that have nobody to wait for any more.
+        """
+        old = before.spec.dependencies if before else ()
+        new = after.spec.dependencies if after else ()
+        if not old and not new:
+            return ()
+        name = (after or before).spec.name  # type: ignore[union-attr]
+        if old != new or before is None or after is None:
+            for dependency in old:
+                self._dependents[dependency.worker].pop(name, None)
+            for dependency in new:
+                self._dependents.setdefault(dependency.worker, {})[name] = dependency
+                self._count(dependency.worker)
+        waited = {d.worker for d in old} if before and goes_down(before) else set()
+        waits = {d.worker for d in new} if after and goes_down(after) else set()
+        for worker in waits - waited:
+            self._going_down[worker] = self._going_down.get(worker, 0) + 1
+        for worker in waited - waits:
+            self._going_down[worker] -= 1
+        return tuple(worker for worker in waited - waits if not self._going_down[worker])
+
+    def _count(self, worker: str) -> None:
+        """From now on somebody depends on this worker."""
+        if worker in self._tallies:
+            return
+        tally = self._tallies[worker] = _Tally()
+        for instance in self._members.get(worker, {}).values():
+            if (meant := _meant(instance)) is not None:
+                tally.add(meant, 1)
+
+    # ------------------------------------------------------------- questions
+
+    def gate(self, spec: InstanceSpec) -> Gate:
+        """Whether the conditions of a start hold; else the first that does not, and a failed one
+        before all others.
+        """
+        shut = OPEN
+        for dependency in spec.dependencies:
+            tally = self._tallies.get(dependency.worker) or _Tally()
+            if tally.holds(dependency.condition):
+                continue
+            failed = tally.failed(dependency.condition)
+            if failed and dependency.policy is OnFailedDependency.IGNORE:
+                continue
+            if failed and dependency.policy is OnFailedDependency.FAIL:
+                return Gate(reason.cannot_be_met(dependency), failed=True)
+            if shut is OPEN:
+                shut = Gate(reason.waits_for(dependency))
+        return shut
+
+    def clear(self, worker: str) -> bool:
+        """Whether nothing that depends on this worker has to go down before it."""
+        return not self._going_down.get(worker)
+
+    def has_dependents(self, worker: str) -> bool:
+        return bool(self._dependents.get(worker))
+
+    def dependents(self, worker: str) -> Iterator[tuple[str, Dependency]]:
+        """The instances that depend on a worker, and how."""
+        yield from tuple(self._dependents.get(worker, {}).items())
+
+    def members(self, worker: str) -> Mapping[str, Instance]:
+        return self._members.get(worker, {})
+
+    def restarted_with(self, workers: Iterable[str]) -> list[str]:
+        """The instances that go down with these workers since they are to be restarted along,
+        directly or through others, those furthest away last.
+        """
+        found: dict[str, None] = {}
+        todo = list(dict.fromkeys(workers))
+        for worker in todo:
+            for name, dependency in self.dependents(worker):
+                if dependency.restart_with and name not in found:
+                    found[name] = None
+                    todo.append(name.rpartition(":")[0])
+        return list(found)
+
+    def needed(self, names: Iterable[str], instances: Mapping[str, Instance]) -> list[str]:
+        """The instances that have to be started too if these are to start: of what they depend on,
+        directly or through others, those that do not meet their condition.
+        """
+        found: dict[str, None] = {}
+        todo = [name for name in names if name in instances]
+        for name in todo:
+            for dependency in instances[name].spec.dependencies:
+                for other, instance in self.members(dependency.worker).items():
+                    if other not in found and not meets(instance, dependency.condition):
+                        found[other] = None
+                        todo.append(other)
+        return list(found)
+
+    def downwards(self, names: Iterable[str]) -> list[str]:
+        """These instances, dependents before what they depend on."""
+        if not self._tallies:
+            return list(names)
+        ranks = self._ranks()
+        return sorted(names, key=lambda name: -ranks.get(name.rpartition(":")[0], 0))
+
+    def _ranks(self) -> dict[str, int]:
+        """For each worker how long the longest chain of dependencies below it is. No configuration
+        has a circle; but old and new specs may stand side by side, and then it counts as 0.
+        """
+        ranks: dict[str, int] = {}
+        entered: set[str] = set()
+        stack = list(self._members)
+        while stack:
+            worker = stack[-1]
+            below = {
+                dependency.worker
+                for instance in self._members.get(worker, {}).values()
+                for dependency in instance.spec.dependencies
+            }
+            todo = [one for one in below if one not in ranks and one not in entered]
+            if worker not in entered:
+                entered.add(worker)
+                stack += todo
+            if not todo or worker in ranks:
+                ranks.setdefault(worker, max((1 + ranks.get(one, 0) for one in below), default=0))
+                stack.pop()
+        return ranks
+
+
+def _meant(instance: Instance | None) -> int | None:
+    """None for what does not count: it is not there, or is about to leave."""
+    return None if instance is None or instance.retiring else meaning(instance)
+
+
+class Moved:
+    """Whom a change may concern: `cleared` workers have nobody to wait for on their way down; the
+    dependents of `worker` have to look at their gates if `changed`, and have lost conditions.
+    """
+
+    __slots__ = ("changed", "cleared", "lost", "worker")
+
+    def __init__(
+        self,
+        worker: str,
+        cleared: tuple[str, ...],
+        lost: tuple[Condition, ...],
+        *,
+        changed: bool = False,
+    ) -> None:
+        self.worker, self.cleared, self.lost, self.changed = worker, cleared, lost, changed

@@ -1,0 +1,234 @@
+"""Carrying out roll-outs: which workers are in one, and doing what `rollout.judge` says.
+
+A roll-out brings the instances of a worker to what the configuration declares. Going back is the
+same with a configuration in which the worker is again what it was before. So whatever is cut short
+is found again by comparing the instances with the configuration, as everywhere.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Protocol
+
+from supervisord_lite.core import reason
+from supervisord_lite.core.command import Command, Note, RememberRollout
+from supervisord_lite.core.event import (
+    InstanceEvent,
+    RestartRequested,
+    SpecReplaced,
+    Withdrawn,
+)
+from supervisord_lite.core.plan import restarts
+from supervisord_lite.core.rollout import (
+    Complete,
+    Failed,
+    Judgement,
+    Progress,
+    Rollout,
+    Turn,
+    Wait,
+    judge,
+)
+from supervisord_lite.core.spec import Configuration, InstanceSpec, Strategy, UpdatePolicy
+from supervisord_lite.core.state import Instance, live_run
+
+
+class Host(Protocol):
+    """What a roll-out needs of the fleet."""
+
+    configuration: Configuration | None
+
+    def member(self, name: str) -> Instance | None: ...
+
+    def members(self, worker: str) -> Mapping[str, Instance]: ...
+
+    def declared(self, worker: str) -> Mapping[str, InstanceSpec]: ...
+
+    def spare(self, worker: str) -> InstanceSpec | None: ...
+
+    def adopt_configuration(self, configuration: Configuration, out: list[Command]) -> None: ...
+
+    def bring(self, spec: InstanceSpec, now: float, out: list[Command]) -> None: ...
+
+    def advance(self, name: str, event: InstanceEvent, now: float, out: list[Command]) -> None: ...
+
+    def watch(self, workers: set[str]) -> None: ...
+
+
+class Rollouts:
+    """All roll-outs of a fleet, past ones among them, by worker."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self.by_worker: dict[str, Rollout] = {}
+        self._alarms: dict[str, float] = {}
+
+    def deadline(self) -> float | None:
+        return min(self._alarms.values(), default=None)
+
+    def due(self, now: float) -> list[str]:
+        return [worker for worker, at in self._alarms.items() if at <= now]
+
+    def is_spare(self, name: str) -> bool:
+        """Whether an instance that nobody has declared belongs to a roll-out under way."""
+        rollout = self.by_worker.get(name.rpartition(":")[0])
+        return rollout is not None and rollout.active and rollout.spare == name
+
+    def is_active(self, worker: str) -> bool:
+        return worker in self.by_worker and self.by_worker[worker].active
+
+    def active(self) -> list[str]:
+        return [worker for worker, one in self.by_worker.items() if one.active]
+
+    def restore(self, rollouts: Iterable[Rollout]) -> None:
+        """Take over what an earlier fleet left."""
+        self.by_worker = {one.worker: one for one in rollouts}
+        self._host.watch(set(self.active()))
+
+    # ------------------------------------------------------------- beginning
+
+    def begin(
+        self, worker: str, why: str, now: float, out: list[Command], *, restart: bool
+    ) -> None:
+        """Bring the instances to the declared specs: those that are up and have to be restarted for
+        that, or all that are up if that is asked for (`restart`), each in its turn.
+        """
+        members, declared = self._host.members(worker), self._host.declared(worker)
+        ours = {name: one for name, one in members.items() if name in declared}
+        runs = tuple(
+            (name, one.last_run)
+            for name, one in ours.items()
+            if _is_up(one) and (restart or restarts(one.spec, declared[name]))
+        )
+        known = self.by_worker.get(worker)
+        before = tuple(one.spec for one in ours.values())
+        if known is not None and known.active:
+            before = known.before
+        rollout = Rollout(worker, Progress.UNDER_WAY, before, runs, now, why)
+        spare = self._host.spare(worker)
+        if _policy(declared).strategy is Strategy.START_FIRST and spare is not None and runs:
+            rollout = replace(rollout, spare=spare.name)
+        self._remember(rollout, out)
+        if rollout.spare is not None and spare is not None:
+            self._host.bring(spare, now, out)
+        self._adjust(rollout, now, out)
+
+    def _adjust(self, rollout: Rollout, now: float, out: list[Command]) -> None:
+        """What needs no turn has its spec at once."""
+        turns = dict(rollout.runs)
+        for name, spec in self._host.declared(rollout.worker).items():
+            instance = self._host.member(name)
+            if instance is not None and instance.spec != spec:
+                if name not in turns or not restarts(instance.spec, spec):
+                    self._host.advance(name, SpecReplaced(spec), now, out)
+
+    def undo(self, worker: str, now: float, out: list[Command]) -> None:
+        """Back to what was before the last roll-out, by another one."""
+        known = self.by_worker.get(worker)
+        if known is None or self._host.configuration is None:
+            return
+        self._host.adopt_configuration(_with(self._host.configuration, known.before), out)
+        self.begin(worker, reason.UNDONE, now, out, restart=False)
+
+    def forget_others(self, workers: Iterable[str], out: list[Command]) -> None:
+        """Only these workers are left."""
+        for worker in [one for one in self.by_worker if one not in workers]:
+            del self.by_worker[worker]
+            self._alarms.pop(worker, None)
+            out.append(RememberRollout(worker, None))
+
+    # ------------------------------------------------------------- going on
+
+    def drive(self, worker: str, now: float, out: list[Command]) -> None:
+        """Do what can be done now."""
+        self._alarms.pop(worker, None)
+        while (rollout := self.by_worker.get(worker)) is not None and rollout.active:
+            members, declared = self._host.members(worker), self._host.declared(worker)
+            policy = _policy(declared)
+            judgement = judge(rollout, policy, members, declared, now)
+            if not self._obey(rollout, judgement, now, out):
+                return
+
+    def _obey(self, rollout: Rollout, judgement: Judgement, now: float, out: list[Command]) -> bool:
+        """Whether there may be more to do at once."""
+        match judgement:
+            case Turn(names):
+                self._turn(rollout, names, now, out)
+                return True
+            case Wait(until, _):
+                if until is not None:
+                    self._alarms[rollout.worker] = until
+                return False
+            case Failed(problem):
+                self._go_back(rollout, problem, now, out)
+                return True
+            case Complete():
+                back = rollout.progress is Progress.GOING_BACK
+                self._end(rollout, Progress.WENT_BACK if back else Progress.DONE, now, out)
+                return False
+
+    def _turn(
+        self, rollout: Rollout, names: tuple[str, ...], now: float, out: list[Command]
+    ) -> None:
+        declared = self._host.declared(rollout.worker)
+        for name in names:
+            instance = self._host.member(name)
+            if instance is None:
+                continue
+            spec = declared.get(name, instance.spec)
+            event: InstanceEvent = RestartRequested((name,), reason.ROLLOUT)
+            if instance.spec != spec:
+                event = SpecReplaced(spec)
+            self._host.advance(name, event, now, out)
+
+    def _go_back(self, rollout: Rollout, problem: str, now: float, out: list[Command]) -> None:
+        worker, configuration = rollout.worker, self._host.configuration
+        declared = self._host.declared(worker)
+        before = {spec.name: spec for spec in rollout.before}
+        same = all(before.get(name, spec) == spec for name, spec in declared.items())
+        out.append(Note(reason.rollout_failed(worker, problem, goes_back=not same)))
+        if same or configuration is None:
+            self._end(replace(rollout, problem=problem), Progress.STOPPED, now, out)
+            return
+        self._host.adopt_configuration(_with(configuration, rollout.before), out)
+        members = self._host.members(worker)
+        runs = tuple(
+            (name, one.last_run)
+            for name, one in members.items()
+            if name in before and _is_up(one) and restarts(one.spec, before[name])
+        )
+        changed = replace(
+            rollout, progress=Progress.GOING_BACK, runs=runs, problem=problem, spare=None
+        )
+        self._remember(changed, out)
+        self._release(rollout, now, out)
+        self._adjust(changed, now, out)
+
+    def _end(self, rollout: Rollout, progress: Progress, now: float, out: list[Command]) -> None:
+        self._remember(replace(rollout, progress=progress, ended=now, spare=None), out)
+        out.append(Note(reason.rollout_ended(rollout.worker, progress)))
+        self._release(rollout, now, out)
+
+    def _release(self, rollout: Rollout, now: float, out: list[Command]) -> None:
+        """The spare is needed no more."""
+        if rollout.spare is not None and self._host.member(rollout.spare) is not None:
+            self._host.advance(rollout.spare, Withdrawn(), now, out)
+
+    def _remember(self, rollout: Rollout, out: list[Command]) -> None:
+        self.by_worker[rollout.worker] = rollout
+        self._host.watch(set(self.active()))
+        out.append(RememberRollout(rollout.worker, rollout))
+
+
+def _is_up(instance: Instance) -> bool:
+    return live_run(instance.state) is not None and instance.wanted
+
+
+def _policy(declared: Mapping[str, InstanceSpec]) -> UpdatePolicy:
+    return next((spec.update for spec in declared.values()), UpdatePolicy())
+
+
+def _with(configuration: Configuration, specs: tuple[InstanceSpec, ...]) -> Configuration:
+    """The configuration with these specs in place of those of their names."""
+    before = {spec.name: spec for spec in specs}
+    instances = tuple(before.get(spec.name, spec) for spec in configuration.instances)
+    return replace(configuration, instances=instances)

@@ -1,0 +1,175 @@
+"""A roll-out: how the instances of one worker come, one after the other, to a new program.
+
+A value, and the pure rules about it: `judge` says what is to be done next, of an instance at a time
+or of the whole. It is asked again whenever an instance of the worker has changed, and when a time
+has come that it named itself. The fleet does what it says (`rolling`); here nobody is signalled and
+nothing is remembered.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from supervisord_lite.core.spec import InstanceSpec, Kind, Strategy, UpdatePolicy
+from supervisord_lite.core.state import (
+    Blocked,
+    Exited,
+    Fatal,
+    Instance,
+    Parting,
+    Readying,
+    Running,
+    Stopping,
+)
+
+
+class Progress(StrEnum):
+    """Where a roll-out is."""
+
+    UNDER_WAY = "under way"
+    GOING_BACK = "going back"  # a new run has failed; what was changed is changed back
+    DONE = "done"
+    WENT_BACK = "went back"
+    STOPPED = "stopped"  # a new run has failed, and there was nothing to change back
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """What is remembered of a worker's last roll-out.
+
+    `before` are the specs that it began with, for going back and for `undo`. `runs` are the runs
+    that it is to replace, by instance: an instance is *due* while its last run is not above it.
+    `spare` is the name of the instance that a start-first roll-out has beside the others.
+    """
+
+    worker: str
+    progress: Progress
+    before: tuple[InstanceSpec, ...]
+    runs: tuple[tuple[str, int], ...]
+    began: float
+    why: str
+    spare: str | None = None
+    ended: float | None = None
+    problem: str | None = None
+
+    @property
+    def active(self) -> bool:
+        return self.progress in (Progress.UNDER_WAY, Progress.GOING_BACK)
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """These instances are to be replaced now."""
+
+    instances: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing can be done until something changes, or until `until`; `why` in words."""
+
+    until: float | None
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Complete:
+    """All is replaced."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A new run has failed."""
+
+    problem: str
+
+
+Judgement = Turn | Wait | Complete | Failed
+
+
+def floor(policy: UpdatePolicy, count: int, progress: Progress) -> int:
+    """How many of `count` instances have to be RUNNING at least while one is away for the
+    roll-out. On its way back there is no spare.
+    """
+    match policy.strategy:
+        case Strategy.RECREATE:
+            return 0
+        case Strategy.ROLLING:
+            return max(0, count - policy.max_unavailable)
+        case Strategy.START_FIRST:
+            return count if progress is Progress.UNDER_WAY else max(0, count - 1)
+
+
+def judge(
+    rollout: Rollout,
+    policy: UpdatePolicy,
+    members: Mapping[str, Instance],
+    targets: Mapping[str, InstanceSpec],
+    now: float,
+) -> Judgement:
+    """What is to be done next. `members` are the instances of the worker, the spare among them;
+    `targets` are the specs that they are to have.
+    """
+    runs = dict(rollout.runs)
+    ours = [one for name, one in members.items() if name in runs]
+    due = [one for one in ours if _is_due(one, targets, runs)]
+    done = [one for one in ours if one not in due]
+    if rollout.spare is not None and rollout.spare in members:
+        done.append(members[rollout.spare])
+    if rollout.progress is Progress.UNDER_WAY and policy.abort_on_failure:
+        if problem := _failure([one for one in done if one.last_run > runs.get(one.spec.name, 0)]):
+            return Failed(problem)
+    # What is not RUNNING anyway is replaced first, and costs nothing.
+    if idle := tuple(one.spec.name for one in due if not isinstance(one.state, Running)):
+        return Turn(idle)
+    if waits := _not_settled(rollout, done, policy, now):
+        return waits
+    if not due:
+        return Complete()
+    declared = [one for name, one in members.items() if name != rollout.spare and one.wanted]
+    running = sum(isinstance(one.state, Running) for one in members.values())
+    room = running - floor(policy, len(declared), rollout.progress)
+    if room <= 0:
+        return Wait(None, "too few of its instances are RUNNING")
+    return Turn(tuple(one.spec.name for one in due[:room]))
+
+
+def _is_due(
+    instance: Instance, targets: Mapping[str, InstanceSpec], runs: Mapping[str, int]
+) -> bool:
+    """Whether it has yet to be touched. A start that is under way is new enough for a restart."""
+    name, state = instance.spec.name, instance.state
+    if instance.spec != targets.get(name, instance.spec):
+        return True
+    if not instance.wanted or instance.last_run > runs[name]:
+        return False
+    if isinstance(state, Parting | Stopping):
+        return not state.asked
+    return isinstance(state, Running | Readying)
+
+
+def _failure(replaced: list[Instance]) -> str | None:
+    """Why a new run has failed, if one has."""
+    for one in replaced:
+        over = isinstance(one.state, Exited) and one.spec.kind is Kind.SERVICE
+        if one.attempts or over or isinstance(one.state, Fatal | Blocked):
+            return f"{one.spec.name}: {one.problem or 'has ended'}"
+    return None
+
+
+def _not_settled(
+    rollout: Rollout, done: list[Instance], policy: UpdatePolicy, now: float
+) -> Wait | None:
+    """Whether those that were replaced have to become RUNNING first, or to be so for a while."""
+    wanted = [one for one in done if one.wanted]
+    away = [one.spec.name for one in wanted if not isinstance(one.state, Running)]
+    at_once = policy.max_unavailable if policy.strategy is Strategy.ROLLING else 1
+    if policy.strategy is Strategy.RECREATE:
+        at_once = len(done) + 1
+    all_touched = len(done) >= len(rollout.runs)
+    if away and (len(away) >= at_once or all_touched):
+        return Wait(None, f"waits for {away[0]} to be RUNNING")
+    since = max((one.state.since for one in wanted if isinstance(one.state, Running)), default=None)
+    if since is not None and rollout.progress is Progress.UNDER_WAY and now < since + policy.pause:
+        return Wait(since + policy.pause, "pauses")
+    return None

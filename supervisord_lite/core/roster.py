@@ -1,0 +1,170 @@
+"""The instances by name, and what a change of one of them sets off.
+
+The only place where an instance's value is replaced. What that means to others is put on an agenda
+(`bonds` knows whom it concerns) and dealt with in the same step, until nothing moves any more.
+Nothing is decided here, neither about one instance nor about the whole.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from supervisord_lite.core.alarms import Alarms
+from supervisord_lite.core.bonds import Bonds
+from supervisord_lite.core.command import CloseWriters, Command, OpenWriters
+from supervisord_lite.core.event import DependencyLost, GateMoved, Hastened, InstanceEvent
+from supervisord_lite.core.moment import ALONE, Around, Clock
+from supervisord_lite.core.spec import OnExit
+from supervisord_lite.core.state import Exited, Fatal, Instance, Parting, Stopped, due, live_run
+from supervisord_lite.core.worker import advance
+from supervisord_lite.core.writers import Writers
+
+
+class Roster:
+    """`watched` are the workers whose changes are noted in `moved`; `ended` is a critical instance
+    that has ended for good; `hurry` is the level of a shutdown. Whoever has an interest in these
+    sets and clears them.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self.instances: dict[str, Instance] = {}
+        self.bonds = Bonds()
+        self.alarms = Alarms(self._due)
+        self.watched: set[str] = set()
+        self.moved: dict[str, None] = {}
+        self.ended: deque[Instance] = deque()
+        self.hurry = 0
+        self.busy = 0  # instances with a process, their own or a hook's
+        self._writers = Writers()
+        self._agenda: deque[tuple[str, InstanceEvent]] = deque()
+        self._alone = replace(ALONE, clock=clock)
+
+    @property
+    def clock(self) -> Clock:
+        return self._alone.clock
+
+    @clock.setter
+    def clock(self, clock: Clock) -> None:
+        self._alone = replace(self._alone, clock=clock)
+
+    @property
+    def written(self) -> Iterable[str]:
+        """The channels that have a writer."""
+        return self._writers.open()
+
+    def restore(self, instances: Iterable[Instance]) -> None:
+        """Take over what an earlier fleet left; what it means to others is looked at later."""
+        for instance in instances:
+            self.settle(None, instance)
+        self._agenda.clear()
+
+    def sort(self, names: Iterable[str]) -> None:
+        """Put the instances into this order, those that are not named behind the others."""
+        order = (name for name in {**dict.fromkeys(names), **self.instances})
+        self.instances = {name: self.instances[name] for name in order if name in self.instances}
+
+    # ------------------------------------------------------------- events
+
+    def advance_each(
+        self, names: Iterable[str], event: InstanceEvent, now: float, out: list[Command]
+    ) -> None:
+        for name in names:
+            if name in self.instances:
+                self.advance(name, event, now, out)
+
+    def advance(self, name: str, event: InstanceEvent, now: float, out: list[Command]) -> None:
+        """Let an event happen to one instance."""
+        before = self.instances[name]
+        after, orders = advance(before, event, now, self._around(before))
+        if after is before:
+            out += orders
+            return
+        opened, closed = self.settle(before, after)
+        out.append(orders[0])
+        out += map(OpenWriters, opened)
+        out += orders[1:]
+        out += map(CloseWriters, closed)
+        if self.hurry and isinstance(before.state, Parting):
+            self._agenda.append((name, Hastened(self.hurry)))
+
+    def work_off(self, now: float, out: list[Command]) -> None:
+        """Deal with what the changes so far mean to others, and so on to the end."""
+        while self._agenda:
+            name, event = self._agenda.popleft()
+            self.advance_each((name,), event, now, out)
+
+    def _around(self, instance: Instance) -> Around:
+        """What the others mean for an instance; for most of them nothing."""
+        spec = instance.spec
+        clear = self.bonds.clear(spec.worker)
+        if clear and not spec.dependencies:
+            return self._alone
+        return replace(self._alone, gate=self.bonds.gate(spec), clear=clear)
+
+    # ------------------------------------------------------------- values
+
+    def settle(
+        self, before: Instance | None, after: Instance
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Take over an instance's new value, and put on the agenda what it means to others; tell
+        which channels got their first writer by it, and which lost their last.
+        """
+        name = after.spec.name
+        gone = after.retiring and isinstance(after.state, Stopped) and not after.hooks
+        if gone:
+            self.instances.pop(name, None)
+        else:
+            self.instances[name] = after
+        self.busy += _is_busy(after) - (before is not None and _is_busy(before))
+        deadline = due(after)
+        if deadline is not None and (before is None or after is not before):
+            self.alarms.set(deadline, name, len(self.instances))
+        left = None if gone else after
+        self._tell_others(before, left)
+        if after.spec.on_exit is not OnExit.NOTHING and _has_just_ended(before, after):
+            self.ended.append(after)
+        return self._writers.count(before, left)
+
+    def _tell_others(self, before: Instance | None, after: Instance | None) -> None:
+        moved = self.bonds.note(before, after)
+        for worker in moved.cleared:
+            for name, instance in self.bonds.members(worker).items():
+                if isinstance(instance.state, Parting):
+                    self._agenda.append((name, GateMoved()))
+        if moved.changed:
+            for name, dependency in self.bonds.dependents(moved.worker):
+                if dependency.restart_with and dependency.condition in moved.lost:
+                    self._agenda.append((name, DependencyLost(moved.worker)))
+                self._agenda.append((name, GateMoved()))
+        if moved.worker in self.watched:
+            self.moved[moved.worker] = None
+
+    def _due(self, name: str) -> float | None:
+        instance = self.instances.get(name)
+        return None if instance is None else due(instance)
+
+    # ------------------------------------------------------------- several at once
+
+    def members(self, worker: str) -> Mapping[str, Instance]:
+        """The instances of a worker that are not about to leave."""
+        known = self.bonds.members(worker)
+        return {name: one for name, one in known.items() if not one.retiring}
+
+    def lose(self, names: Iterable[str], now: float, out: list[Command]) -> None:
+        """What is restarted with these goes down before them."""
+        workers = dict.fromkeys(name.rpartition(":")[0] for name in names)
+        along = [one for one in self.bonds.restarted_with(workers) if one not in names]
+        for name in self.bonds.downwards(along):
+            if name in self.instances:
+                dependencies = self.instances[name].spec.dependencies
+                lost = next((one.worker for one in dependencies if one.restart_with), "")
+                self.advance(name, DependencyLost(lost), now, out)
+
+
+def _is_busy(instance: Instance) -> bool:
+    return live_run(instance.state) is not None or bool(instance.hooks)
+
+
+def _has_just_ended(before: Instance | None, after: Instance) -> bool:
+    ended = isinstance(after.state, Exited | Fatal)
+    return ended and before is not None and not isinstance(before.state, Exited | Fatal)

@@ -1,0 +1,50 @@
+"""The fleet and the configuration that an earlier manager left, from what the keeper remembers."""
+
+import json
+from datetime import UTC, tzinfo
+from typing import Any
+
+from supervisord_lite.core.fleet import Fleet
+from supervisord_lite.core.moment import Clock
+from supervisord_lite.core.plain import from_plain
+from supervisord_lite.core.rollout import Rollout
+from supervisord_lite.core.state import Instance, Shutdown
+from supervisord_lite.keeper.protocol import Packet
+from supervisord_lite.linux.clock import offset
+from supervisord_lite.manager.compiling import Compiled, read_compiled
+from supervisord_lite.manager.executor import CONFIGURATION, ROLLOUT, SHUTDOWN
+
+_STOP_DEADLINE = 60.0  # seconds for all of a shutdown, where the configuration has none
+_AS_INIT = 9.0  # the same as PID 1: container engines kill after ten
+
+
+def restored(records: Packet, *, held: bool, as_init: bool) -> tuple[Fleet, Compiled | None]:
+    """What there was; an empty fleet and None at a first boot."""
+    records = dict(records)
+    applied = records.pop(CONFIGURATION, None)
+    compiled = read_compiled(applied) if applied is not None else None
+    shutdown = records.pop(SHUTDOWN, None)
+    rollouts = [records.pop(name) for name in list(records) if name.startswith(ROLLOUT)]
+    fleet = Fleet.restore(
+        compiled.configuration if compiled else None,
+        [_read(Instance, text) for text in records.values()],
+        held=held,
+        shutdown=_read(Shutdown, shutdown) if shutdown else None,
+        rollouts=[_read(Rollout, text) for text in rollouts],
+        clock=Clock(offset(), time_zone),
+        stop_deadline=_AS_INIT if as_init else _STOP_DEADLINE,
+    )
+    return fleet, compiled
+
+
+def time_zone(name: str) -> tzinfo:
+    """A zone by its name in the IANA database. The compiler has looked it up before."""
+    if name == "UTC":
+        return UTC
+    from zoneinfo import ZoneInfo
+
+    return ZoneInfo(name)
+
+
+def _read(kind: Any, text: str) -> Any:
+    return from_plain(kind, json.loads(text), ignore_unknown=True)

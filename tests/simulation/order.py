@@ -1,0 +1,109 @@
+"""Judges of the order in which things happen: what comes before a start, and before a stop."""
+
+from supervisord_lite.core.command import hook_of
+from supervisord_lite.core.event import MainExited, Spawned
+from supervisord_lite.core.hooks import declared, under_way
+from supervisord_lite.core.spec import HookPoint
+from supervisord_lite.core.state import (
+    Exited,
+    Instance,
+    Parting,
+    Preparing,
+    Readying,
+    Running,
+    Starting,
+    Stopping,
+)
+
+from .keeper import require
+from .step import Step
+
+_BEFORE = (HookPoint.PRE_STOP, HookPoint.POST_STOP)
+
+
+class Starts:
+    """No run begins before its conditions hold, in spite of a hold, or beside hooks that must be
+    over; none is spawned before its `pre_start` hook has succeeded, nor RUNNING before it is ready.
+    """
+
+    def __init__(self) -> None:
+        self._prepared: dict[str, tuple[int, int | None]] = {}  # instance → (run, exit code)
+
+    def told(self, step: Step) -> None:
+        event = step.event
+        if isinstance(event, MainExited) and (hook := hook_of(event.instance)) is not None:
+            point, name = hook
+            if point is HookPoint.PRE_START:
+                self._prepared[name] = event.run, event.exit.code
+
+    def changed(self, step: Step, before: Instance | None, after: Instance) -> None:
+        if step.has_begun(before, after):
+            self._begun(step, before, after)
+        state = after.state
+        was = before.state if before is not None else None
+        if isinstance(state, Starting) and isinstance(was, Preparing):
+            done = self._prepared.get(after.spec.name)
+            require(done == (state.run, 0), "spawned before its hook has succeeded", after, done)
+        if isinstance(state, Running) and not isinstance(was, Running) and after.spec.ready:
+            told_ready = isinstance(was, Readying) or step.is_adopted(after)
+            require(told_ready, "RUNNING before it is ready", after)
+        if isinstance(state, Running) and not isinstance(was, Running | Readying):
+            require(isinstance(step.event, Spawned), "RUNNING, but not spawned", after)
+
+    def _begun(self, step: Step, before: Instance | None, after: Instance) -> None:
+        require(not after.held, "started in spite of the hold", after)
+        require(step.view.may_start(after.spec), "started before its conditions hold", after)
+        beside = [hook for hook in after.hooks if hook.point in _BEFORE]
+        require(not beside, "started beside its hooks", after)
+        once = before.last_run + 1 if before is not None else 1
+        require(after.last_run == once, "a run number was left out", before, after)
+        if isinstance(after.state, Starting):
+            unprepared = declared(after, HookPoint.PRE_START) is None
+            require(unprepared, "spawned before its hook has run", after)
+        else:
+            require(isinstance(after.state, Preparing), "begun, and not starting", after)
+
+
+class Stops:
+    """What depends on an instance and goes down with it goes first; then its `pre_stop` hook."""
+
+    def __init__(self) -> None:
+        self._signalled: list[str] = []
+
+    def changed(self, step: Step, before: Instance | None, after: Instance) -> None:
+        state, was = after.state, before.state if before is not None else None
+        if not isinstance(state, Stopping) or state.exit is not None or state.pid is None:
+            return
+        if isinstance(was, Stopping) and was.pid is not None:
+            return
+        killed = step.view.shutdown is not None and step.view.shutdown.level > 1
+        if killed or before is None:
+            return
+        if state.asked:
+            self._signalled.append(after.spec.name)
+        late = isinstance(was, Stopping)  # its spawn was answered when it was stopped already
+        hooked = declared(before, HookPoint.PRE_STOP) and not late
+        if isinstance(was, Parting) and was.hook:
+            hooked = None
+            over = under_way(after, HookPoint.PRE_STOP) is None
+            require(over, "signalled while its pre_stop hook runs", after)
+        stale = under_way(before, HookPoint.PRE_STOP) is not None
+        require(not hooked or stale, "signalled before its pre_stop hook", before, after)
+
+    def ended(self, step: Step) -> None:
+        names, self._signalled = self._signalled, []
+        for name in names:
+            instance = step.view.instances.get(name)
+            if instance is None or not isinstance(instance.state, Stopping):
+                continue
+            if instance.state.exit is None:
+                first = list(step.view.going_down_after(instance.spec.worker))
+                require(not first, "signalled before what depends on it is down", name, first)
+
+
+def has_ended(before: Instance | None, after: Instance, *ends: type) -> bool:
+    """Whether the instance has just come to such an end."""
+    kinds = ends or (Exited,)
+    return isinstance(after.state, kinds) and (
+        before is None or not isinstance(before.state, kinds)
+    )

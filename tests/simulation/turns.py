@@ -1,0 +1,35 @@
+"""The judge of roll-outs: none takes an instance down that would leave too few RUNNING."""
+
+from supervisord_lite.core import reason
+from supervisord_lite.core.spec import Strategy
+from supervisord_lite.core.state import Instance, Parting, Running, Stopping
+
+from .keeper import require
+from .step import Step
+
+_BY_TURNS = {reason.ROLLOUT, reason.PROGRAM_CHANGED}
+
+
+class Turns:
+    """Deaths by themselves, and what operators do, are nobody's fault."""
+
+    def changed(self, step: Step, before: Instance | None, after: Instance) -> None:
+        if before is None or not isinstance(before.state, Running) or not step.view.rollouts:
+            return
+        state, worker = after.state, after.spec.worker
+        if not isinstance(state, Parting | Stopping) or not state.asked:
+            return
+        if after.retiring or not after.wanted or not _BY_TURNS & set(step.whys(after.spec.name)):
+            return
+        rollout = step.view.rollouts.get(worker)
+        declared = step.view.declared.get(worker, {})
+        if rollout is None or not rollout.active or after.spec.name not in declared:
+            return
+        policy = next(iter(declared.values())).update
+        if policy.strategy is Strategy.RECREATE:
+            return
+        members = step.view.members(worker)
+        count = sum(one.wanted for one in members if one.spec.name in declared)
+        running = sum(isinstance(one.state, Running) for one in members)
+        away = policy.max_unavailable if policy.strategy is Strategy.ROLLING else 0
+        require(running >= count - away, "a roll-out went below its floor", after, running, count)
