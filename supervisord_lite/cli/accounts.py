@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from supervisord_lite.cli.render import clock, ending, escape, moment
+from supervisord_lite.cli.render import ending, escape, length, moment
 
 
 def explanation(value: Mapping[str, Any]) -> Iterator[str]:
@@ -24,6 +24,6 @@ def job_run(value: Mapping[str, Any]) -> str:
     if value["seconds"] is None:
         parts.append("under way")
     else:
-        parts.append(f"took {clock(value['seconds'])}")
+        parts.append(f"took {length(value['seconds'])}")
         parts.append(ending(value["exit"]) if value["exit"] else "never came to be")
     return "  ".join((*parts, escape(value["why"])))

@@ -90,11 +90,17 @@ def _details(row: Mapping[str, Any], now: float) -> Iterator[str]:
     if "status" in row:
         yield f'"{escape(row["status"])}"'
     yield from _times(row, now)
-    yield from (f"{hook['point']} hook under way" for hook in row.get("hooks", ()))
+    yield from _hooks(row)
     if "usage" in row:
         yield from _usage(row["usage"])
     yield from map(escape, row.get("breaches", ()))
     yield from (escape(log["trouble"]) for log in row["logs"].values() if log["trouble"])
+
+
+def _hooks(row: Mapping[str, Any]) -> Iterator[str]:
+    """The hooks under way that the reason of the state has not told yet."""
+    points = [hook["point"] for hook in row.get("hooks", ())]
+    yield from (f"{point} hook under way" for point in points if point not in row["why"])
 
 
 def _times(row: Mapping[str, Any], now: float) -> Iterator[str]:
@@ -130,6 +136,11 @@ def ending(last_exit: Mapping[str, Any]) -> str:
     if last_exit["code"] is not None:
         return f"exit code {last_exit['code']}"
     return "exit status unknown"
+
+
+def length(seconds: float) -> str:
+    """How long something took."""
+    return f"{seconds:.1f}s" if seconds < 60 else clock(seconds)
 
 
 def clock(seconds: float) -> str:

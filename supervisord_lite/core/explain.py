@@ -171,7 +171,7 @@ def _sentence(instance: Instance, situation: Situation) -> str:
         case Scheduled():
             return _scheduled(instance, situation)
         case Preparing():
-            return f"{hook_under_way(HookPoint.PRE_START)} since {clock(state.since)}"
+            return f"is being prepared for run {state.run} since {clock(state.since)}"
         case Starting():
             return f"is being started since {clock(state.since)}"
         case Readying():

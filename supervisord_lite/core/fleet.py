@@ -181,6 +181,8 @@ class Fleet:
             self._end_all(self.shutdown, now, out)
         else:
             self._applying.reconcile(now, out)
+        if (known := self.configuration) is not None:
+            self._roster.sort(spec.name for spec in known.instances)
         self._roster.moved |= dict.fromkeys(self._applying.rollouts.active())
         self._settle_all(now, out)
         return out

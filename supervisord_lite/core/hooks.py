@@ -16,7 +16,9 @@ from supervisord_lite.core.signals import KILL
 from supervisord_lite.core.spec import Hook, HookPoint, Target
 from supervisord_lite.core.state import Exit, HookRun, Instance
 
-LAST_GRACE = 5.0  # seconds that a killed hook has until it is given up
+# Seconds that a killed hook has until it is given up: as long as the keeper may take to answer a
+# spawn, for before that there is nobody to be killed, and then some.
+LAST_GRACE = 15.0
 
 WAITED_FOR = frozenset((HookPoint.PRE_START, HookPoint.PRE_STOP, HookPoint.POST_STOP))
 
@@ -110,9 +112,9 @@ def told(
     hook = under_way(instance, event.point)
     bury = Bury(name, fact.run)
     if hook is None or hook.run != fact.run:
-        # It was given up; should it only live now, it is not to live on.
-        late = isinstance(fact, Spawned)
-        return instance, end(name, fact.run) if late else (bury,), None
+        # It was given up; what of it should live is not to live on.
+        lives = isinstance(fact, Spawned) or (isinstance(fact, MainExited) and not fact.emptied)
+        return instance, end(name, fact.run) if lives else (bury,), None
     match fact:
         case Spawned():  # if its time is over already, it was not there to be killed
             return instance, end(name, fact.run) if hook.killed else (), None

@@ -194,7 +194,7 @@ class Rollouts:
         runs = tuple(
             (name, one.last_run)
             for name, one in members.items()
-            if name in before and _is_up(one) and restarts(one.spec, before[name])
+            if one.wanted and name in before and restarts(one.spec, before[name])
         )
         changed = replace(
             rollout, progress=Progress.GOING_BACK, runs=runs, problem=problem, spare=None

@@ -12,10 +12,25 @@ from dataclasses import replace
 from supervisord_lite.core.alarms import Alarms
 from supervisord_lite.core.bonds import Bonds
 from supervisord_lite.core.command import CloseWriters, Command, OpenWriters
-from supervisord_lite.core.event import DependencyLost, GateMoved, Hastened, InstanceEvent
+from supervisord_lite.core.event import (
+    DependencyLost,
+    GateMoved,
+    Hastened,
+    InstanceEvent,
+    SpecReplaced,
+)
 from supervisord_lite.core.moment import ALONE, Around, Clock
-from supervisord_lite.core.spec import OnExit
-from supervisord_lite.core.state import Exited, Fatal, Instance, Parting, Stopped, due, live_run
+from supervisord_lite.core.spec import InstanceSpec, OnExit
+from supervisord_lite.core.state import (
+    Exited,
+    Fatal,
+    Instance,
+    Parting,
+    Stopped,
+    Stopping,
+    due,
+    live_run,
+)
 from supervisord_lite.core.worker import advance
 from supervisord_lite.core.writers import Writers
 
@@ -75,7 +90,8 @@ class Roster:
     def advance(self, name: str, event: InstanceEvent, now: float, out: list[Command]) -> None:
         """Let an event happen to one instance."""
         before = self.instances[name]
-        after, orders = advance(before, event, now, self._around(before))
+        spec = event.spec if isinstance(event, SpecReplaced) else before.spec
+        after, orders = advance(before, event, now, self._around(spec))
         if after is before:
             out += orders
             return
@@ -84,7 +100,7 @@ class Roster:
         out += map(OpenWriters, opened)
         out += orders[1:]
         out += map(CloseWriters, closed)
-        if self.hurry and isinstance(before.state, Parting):
+        if self.hurry and _was_out_of_reach(before, after):
             self._agenda.append((name, Hastened(self.hurry)))
 
     def work_off(self, now: float, out: list[Command]) -> None:
@@ -93,9 +109,8 @@ class Roster:
             name, event = self._agenda.popleft()
             self.advance_each((name,), event, now, out)
 
-    def _around(self, instance: Instance) -> Around:
+    def _around(self, spec: InstanceSpec) -> Around:
         """What the others mean for an instance; for most of them nothing."""
-        spec = instance.spec
         clear = self.bonds.clear(spec.worker)
         if clear and not spec.dependencies:
             return self._alone
@@ -168,3 +183,14 @@ def _is_busy(instance: Instance) -> bool:
 def _has_just_ended(before: Instance | None, after: Instance) -> bool:
     ended = isinstance(after.state, Exited | Fatal)
     return ended and before is not None and not isinstance(before.state, Exited | Fatal)
+
+
+def _was_out_of_reach(before: Instance, after: Instance) -> bool:
+    """Whether the run has just come to where a shutdown's haste can reach it: before, it waited to
+    be signalled, or for the answer to its spawn.
+    """
+    if isinstance(before.state, Parting):
+        return True
+    if not isinstance(before.state, Stopping) or before.state.pid is not None:
+        return False
+    return isinstance(after.state, Parting | Stopping) and after.state.pid is not None

@@ -29,8 +29,6 @@ from enum import StrEnum
 from itertools import islice
 from typing import NamedTuple
 
-from cronsim import CronSim, CronSimError
-
 GRACE = 60.0
 CORRECTION = 3 * 3600.0
 COUNTED = 100  # occurrences that are counted one by one; a clock can jump by fifty years
@@ -125,6 +123,8 @@ def following(schedule: Schedule, after: float, zone: tzinfo) -> float | None:
     None if there is none (the 30th of February).
     """
     assert schedule.cron is not None, schedule
+    from cronsim import CronSimError  # 3 ms, for which only those wait who have a cron schedule
+
     second = int(after // 1)  # all occurrences and all changes of offset are at whole seconds
     try:
         if is_fixed(schedule):
@@ -202,6 +202,8 @@ def _moved(timetable: Timetable | None, at: float, until: float) -> Timetable:
 
 def _following_fixed(cron: str, after: int, zone: tzinfo) -> int | None:
     """By cron's lines in local time; what comes twice counts the first time."""
+    from cronsim import CronSim
+
     local = datetime.fromtimestamp(after, zone).replace(tzinfo=None, fold=0)
     for candidate in CronSim(cron, local):
         at = _first_instant(candidate, zone)
@@ -224,6 +226,8 @@ def _following_frequent(cron: str, after: int, zone: tzinfo) -> int | None:
     """By what the clock shows. CronSim steps through one stretch of constant offset as if there
     were no other; what it finds beyond the stretch is looked for again from where the next begins.
     """
+    from cronsim import CronSim
+
     begin = after + 1
     while True:
         offset = _offset(zone, begin)

@@ -118,7 +118,7 @@ def down(instance: Instance, run: int, length: float, at: Moment) -> Step:
     hooked, orders = _post_stop(afresh(known), run, at, reason.STOPPED, status, bury)
     if instance.spec.kind is Kind.JOB:
         return jobs.follow_on(hooked, orders, reason.STOPPED, at)
-    return begin(hooked, at, reason.STOPPED, *orders)
+    return begin(hooked, at, reason.RESTARTS, *orders)
 
 
 def rest(instance: Instance, bury: Bury, why: str, at: Moment) -> Step:

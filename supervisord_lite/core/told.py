@@ -76,7 +76,8 @@ def _spawned(instance: Instance, fact: Spawned, at: Moment) -> Step:
         readying = Readying(fact.run, fact.pid, since, since + ready.timeout)
         return replace(instance, state=readying), (), reason.STARTED
     if isinstance(state, Stopping) and state.pid is None and state.exit is None:
-        return stand(instance, replace(state, pid=fact.pid), 0, at.now)
+        parting = Parting(state.run, fact.pid, state.since, since, state.asked, state.fault)
+        return depart(instance, parting, at)
     if isinstance(state, Readying | Running | Parting | Stopping) and state.pid != fact.pid:
         # It has another main process now (MAINPID of sd_notify(3)).
         return replace(instance, state=replace(state, pid=fact.pid)), (), ""

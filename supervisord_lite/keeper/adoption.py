@@ -92,7 +92,7 @@ def _end_unborn(inode: int) -> None:
         if not name.isdecimal() or (descriptor := open_pidfd(int(name))) is None:
             continue
         if any(pipe_at(path) == inode for path in descriptors_of(int(name))):
-            pass
+            send_signal(descriptor, signal.SIGKILL)
         os.close(descriptor)
 
 

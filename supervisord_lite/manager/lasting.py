@@ -58,7 +58,7 @@ class Lasting:
     def follow(self, instance: Instance) -> None:
         """The instance is like this now."""
         name, spec = instance.spec.name, instance.spec
-        if spec.remember and self._shutting_down():
+        if self._shutting_down():
             return
         if not spec.remember or instance.retiring:
             self._wishes.pop(name, None)
@@ -74,8 +74,9 @@ class Lasting:
 
     def forget(self, name: str) -> None:
         """The instance is no more."""
-        self._wishes.pop(name, None)
-        self._save_soon()
+        if not self._shutting_down():
+            self._wishes.pop(name, None)
+            self._save_soon()
 
     async def settled(self) -> None:
         """Return when all is written that can be."""

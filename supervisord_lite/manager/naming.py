@@ -90,7 +90,7 @@ def selector(text: str) -> Callable[[Labels], bool]:
 def _condition(part: str, text: str) -> Callable[[Labels], bool]:
     key, sign, value = part.partition("=")
     negated = bool(sign) and key.endswith("!")
-    key, value = key.removesuffix("!").strip(), value.strip()
+    key, value = (key[:-1] if negated else key).strip(), value.strip()
     if not key or "=" in value or "!" in key:
         problem = f'cannot read "{part}"' if part else "cannot read an empty condition"
         raise BadSelector(f'{problem} in selector "{text}": write key=value, key!=value or key')

@@ -85,7 +85,10 @@ class Views:
         if shown is not None and shown[0] is instance and shown[1] == logs and shown[2] == extra:
             return shown[3]
         by_stream = dict(zip(_STREAMS, logs, strict=True))
-        text = json.dumps(view(instance, by_stream, self._offset) | _of_extra(extra))
+        shown_now = view(instance, by_stream, self._offset)
+        if extra is not _NOTHING:
+            shown_now.update(_of_extra(extra))
+        text = json.dumps(shown_now)
         if len(self._shown) > 2 * len(self._fleet.instances):
             self._shown.clear()  # most of it is about instances that are gone
         self._shown[name] = (instance, logs, extra, text)
@@ -111,7 +114,7 @@ def view(
     """One instance, as the API shows it; `offset` turns CLOCK_MONOTONIC into wall-clock time."""
     state = instance.state
     since = _since(instance)
-    return {
+    shown = {
         "name": instance.spec.name,
         "worker": instance.spec.worker,
         "number": instance.spec.number,
@@ -125,7 +128,9 @@ def view(
         "next": _next(instance, offset),
         "why": why(instance),
         "logs": {stream: _log(status) for stream, status in logs.items() if status is not None},
-    } | _optional(instance, offset)
+    }
+    shown.update(_optional(instance, offset))
+    return shown
 
 
 def pid_of(instance: Instance) -> int | None:
@@ -136,10 +141,10 @@ def pid_of(instance: Instance) -> int | None:
 def _since(instance: Instance) -> float | None:
     match instance.state:
         case (
-            Preparing(since=since)
+            Running(since=since)
+            | Preparing(since=since)
             | Starting(since=since)
             | Readying(since=since)
-            | Running(since=since)
             | Parting(since=since)
             | Stopping(since=since)
         ):

@@ -10,12 +10,12 @@ from typing import Any
 from supervisord_lite.config.compiler import Compiled, compile_files
 from supervisord_lite.config.listing import BUILT_IN
 from supervisord_lite.core.plain import from_plain
-from supervisord_lite.core.spec import Configuration
+from supervisord_lite.core.spec import Configuration, Scale
 
 
-def run(*paths: Path) -> tuple[int, Any]:
+def run(*arguments: Path | str) -> tuple[int, Any]:
     """The exit code and the answer of the compiler's process."""
-    command = [sys.executable, "-m", "supervisord_lite.config.compiler", *map(str, paths)]
+    command = [sys.executable, "-m", "supervisord_lite.config.compiler", *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, timeout=60, check=False)
     assert done.stderr == b""
     return done.returncode, json.loads(done.stdout)
@@ -44,6 +44,17 @@ def test_the_process_answers_with_the_problems(tmp_path: Path) -> None:
         f"{path}:1:11: workers.web: cannot be without a command",
         f"{path}:1:17: workers.web.comand: {misspelt}",
     ]
+
+
+def test_the_process_scales(tmp_path: Path) -> None:
+    """Numbers of instances that were asked for are options after the files."""
+    path = tmp_path / "shop.yaml"
+    path.write_text("workers: {web: {command: w}, db: {command: d}}")
+    code, answer = run(path, "--keep", "web=1:3", "--keep", "db=7:2", "--scale", "db=2")
+    configuration = from_plain(Configuration, answer["configuration"])
+    assert code == 0
+    assert len(configuration.instances) == 5
+    assert configuration.scales == (Scale("web", 1, 3), Scale("db", 1, 2))
 
 
 def test_a_file_that_wants_too_much_memory_is_a_problem(tmp_path: Path) -> None:
@@ -85,6 +96,10 @@ def test_the_listed_defaults_are_the_real_ones(compiled: Callable[..., Compiled]
         for part in path[:-1]:
             section = section.setdefault(str(part), {})
         section[str(path[-1])] = value
-    worker = "workers: {a: {command: a}}"
-    spelt = compiled(f"{json.dumps({'defaults': defaults})[:-1]},\n{worker}}}").configuration
-    assert spelt == compiled(worker).configuration
+    rules = "max_memory: 1GiB, max_cpu: 1, max_age: 1d, watch: x"
+    workers = (
+        f"workers: {{a: {{command: a}}, b: {{command: b, healthcheck: {{file: x}}, {rules}}},"
+        " c: {command: c, ready: {fd: 3}}, d: {command: d, type: job, schedule: '* * * * *'}}"
+    )
+    spelt = compiled(f"{json.dumps({'defaults': defaults})[:-1]},\n{workers}}}").configuration
+    assert spelt == compiled(workers).configuration

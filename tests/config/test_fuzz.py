@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from supervisord_lite.config.compiler import compile_files
 from supervisord_lite.config.errors import Invalid
+from supervisord_lite.config import lifecycle
 from supervisord_lite.config.model import Channel, File, Restart, Rung, Supervisor, Ulimit, Worker
 from supervisord_lite.config.model import Output as StreamKeys
 
@@ -18,6 +19,7 @@ LINE = re.compile(r"t\.yaml:\d+:\d+: ([^\n]+: )?cannot [^\n]+")
 
 words = st.sampled_from(
     ["", "1", "5s", "TERM", "always", "yes", "pipe", "task", "p", "root", "a b", "{instance}", "/x"]
+    + ["job", "a", "b", "a:1", "http://a/", "* * * * *", "ready", "rolling", "start-first", "50%"]
 )
 texts = words | st.text(alphabet="a1{}$:-/ \"'~\n\u2028", max_size=8)
 shapes = st.recursive(
@@ -34,6 +36,7 @@ def section(model: Any, **inner: st.SearchStrategy[Any]) -> st.SearchStrategy[An
 
 
 stream = section(StreamKeys)
+points = st.sampled_from(["pre_start", "post_stop", "x"])
 worker = section(
     Worker,
     restart=section(Restart),
@@ -41,6 +44,17 @@ worker = section(
     stdin=stream,
     stdout=stream,
     stderr=stream,
+    depends_on=st.dictionaries(st.sampled_from("abc"), section(lifecycle.Dependency), max_size=2),
+    ready=section(lifecycle.Ready, http=section(lifecycle.Http)),
+    healthcheck=section(lifecycle.HealthCheck, on_unhealthy=section(lifecycle.SignalTo)),
+    schedule=section(lifecycle.Schedule),
+    hooks=st.dictionaries(points, section(lifecycle.Hook), max_size=2),
+    max_memory=section(lifecycle.MemoryRule),
+    max_cpu=section(lifecycle.CpuRule),
+    max_age=section(lifecycle.AgeRule),
+    watch=section(lifecycle.Watch),
+    update=section(lifecycle.Update),
+    reload=section(lifecycle.SignalTo),
     ulimits=st.dictionaries(st.sampled_from(["nofile", "core", "x"]), section(Ulimit), max_size=2),
 )
 names = st.sampled_from(["a", "b", "p", "all", "no name"])

@@ -62,14 +62,20 @@ def test_a_ladder_without_rungs_is_refused(refused: Refuse) -> None:
     ("word", "ours"),
     [
         ("autorestart", "restart"),
+        ("after", "depends_on"),
         ("cmd", "command"),
+        ("cpus", "max_cpu"),
+        ("cron", "schedule.cron"),
         ("cwd", "working_dir"),
         ("directory", "working_dir"),
         ("entrypoint", "command"),
         ("env", "environment"),
         ("envs", "environment"),
         ("exitcodes", "restart.success_codes"),
+        ("liveness", "healthcheck"),
+        ("mem_limit", "max_memory"),
         ("numprocs", "instances"),
+        ("readiness", "ready"),
         ("redirect_stderr", "stderr: joined"),
         ("replicas", "instances"),
         ("scale", "instances"),
@@ -107,8 +113,7 @@ def test_a_section_of_another_supervisor_is_translated(refused: Refuse, word: st
 @pytest.mark.parametrize(
     ("word", "remark"),
     [
-        ("depends_on", "an order of starting is not built yet"),
-        ("priority", "an order of starting is not built yet"),
+        ("priority", "what has to be up before it is said by depends_on"),
         ("process_name", "instances are named NAME:0, NAME:1 and so on"),
     ],
 )
@@ -122,6 +127,13 @@ def test_a_translation_fits_its_section(refused: Refuse) -> None:
     """A key is proposed only where it can stand; elsewhere the nearest spelling is."""
     (line,) = refused("workers: {a: {command: a, stop: [{stop_signal: INT}]}}")
     assert line.endswith('cannot find a key named "stop_signal" (did you mean "signal"?)')
+
+
+def test_the_command_of_a_health_check_is_translated(refused: Refuse) -> None:
+    """What Compose calls `test` is the probe `exec`."""
+    first, second = refused("workers: {a: {command: a, healthcheck: {test: a}}}")
+    assert first.endswith('cannot find a key named "test" (did you mean "exec"?)')
+    assert "cannot be without a probe" in second
 
 
 @pytest.mark.parametrize("path", ["user", "group"])

@@ -17,7 +17,10 @@ import pytest
 from supervisord_lite.control.connection import Limits
 from supervisord_lite.control.server import Server, serve
 from supervisord_lite.core.plan import Action, Change, Entry, Plan
+from supervisord_lite.core.state import Exit
 from supervisord_lite.linux import unix_socket
+from supervisord_lite.manager.insight import Insight
+from supervisord_lite.manager.naming import Choice, selector
 from supervisord_lite.manager.service import (
     BadConfiguration,
     Outcome,
@@ -25,6 +28,50 @@ from supervisord_lite.manager.service import (
     Service,
     UnknownNames,
 )
+
+TIERS = {"web": "front", "db": "back"}
+
+
+class MemoryInsight(Insight):
+    """What can be seen of a `MemoryFleet`."""
+
+    def __init__(self, fleet: "MemoryFleet") -> None:
+        self._memory = fleet
+
+    def instances(self, names: Sequence[str]) -> bytes:
+        if self._memory.fault:
+            raise self._memory.fault
+        return json.dumps([self._row(name) for name in names]).encode()
+
+    def _row(self, name: str) -> dict[str, Any]:
+        return {
+            "name": name,
+            "worker": name.partition(":")[0],
+            "number": int(name.partition(":")[2]),
+            "state": "RUNNING" if self._memory.up[name] else "STOPPED",
+            "wanted": self._memory.up[name],
+            "run": 1,
+            "pid": 100,
+            "since": 1.5,
+            "restarts": 0,
+            "last_exit": None,
+            "next": None,
+            "why": "",
+            "logs": {"stdout": {"path": "/l", "size": 0, "dropped": 0, "trouble": None}},
+        }
+
+    def explanations(self, names: Sequence[str]) -> list[dict[str, Any]]:
+        causes = [{"depth": 0, "text": "is RUNNING"}]
+        return [
+            {"instance": name, "state": "RUNNING", "causes": causes, "changes": []}
+            for name in names
+        ]
+
+    def history(self, names: Sequence[str]) -> list[dict[str, Any]]:
+        return [{"name": name, "run": 1} for name in names]
+
+    def rollouts(self, names: Sequence[str], *, all_of_them: bool) -> list[dict[str, Any]]:
+        return [{"worker": "web", "progress": "done"}] if all_of_them else []
 
 
 class MemoryFleet(Service):
@@ -40,40 +87,22 @@ class MemoryFleet(Service):
         self.reopened = 0
         self.problems: list[str] = []
         self.fault: Exception | None = None
+        self.counts: dict[str, int] = {}
+        self.rolled: list[tuple[str, bool]] = []
+        self.insight = MemoryInsight(self)
 
-    def resolve(self, patterns: Sequence[str]) -> tuple[str, ...]:
-        unknown = [name for name in patterns if not self._matching(name)]
+    def resolve(self, choice: Choice) -> tuple[str, ...]:
+        unknown = [name for name in choice.names if not self._matching(name)]
         if unknown:
-            raise UnknownNames(unknown)
-        return tuple(dict.fromkeys(n for name in patterns for n in self._matching(name)))
+            raise UnknownNames(f"cannot find a worker named {', '.join(unknown)}")
+        found = dict.fromkeys(n for name in choice.names for n in self._matching(name))
+        holds = selector(choice.selector) if choice.selector is not None else lambda _: True
+        return tuple(name for name in found if holds({"tier": TIERS.get(name[:-2], "none")}))
 
     def _matching(self, pattern: str) -> list[str]:
         return [
             name for name in self.up if pattern in {"all", name, name.partition(":")[0], "slow"}
         ]
-
-    def views(self, names: Sequence[str]) -> bytes:
-        if self.fault:
-            raise self.fault
-        rows = [
-            {
-                "name": name,
-                "worker": name.partition(":")[0],
-                "number": int(name.partition(":")[2]),
-                "state": "RUNNING" if self.up[name] else "STOPPED",
-                "wanted": self.up[name],
-                "run": 1,
-                "pid": 100,
-                "since": 1.5,
-                "restarts": 0,
-                "last_exit": None,
-                "next": None,
-                "why": "",
-                "logs": {"stdout": {"path": "/l", "size": 0, "dropped": 0, "trouble": None}},
-            }
-            for name in names
-        ]
-        return json.dumps(rows).encode()
 
     async def start(self, names: Sequence[str], *, wait: bool, timeout: float) -> list[Outcome]:
         return self._turn(names, up=True)
@@ -90,6 +119,29 @@ class MemoryFleet(Service):
 
     async def restart(self, names: Sequence[str], *, wait: bool, timeout: float) -> list[Outcome]:
         return self._turn(names, up=True)
+
+    async def run(self, names: Sequence[str], *, wait: bool, timeout: float) -> list[Outcome]:
+        failed = Exit(code=3)
+        return [
+            Outcome(name, ok=False, state="EXITED", pid=None, message="exit code 3", exit=failed)
+            for name in names
+        ]
+
+    def reload_workers(self, names: Sequence[str]) -> list[Outcome]:
+        return self.signal(names, 1)
+
+    async def roll_out(
+        self, names: Sequence[str], *, undo: bool, wait: bool, timeout: float
+    ) -> list[Outcome]:
+        workers = dict.fromkeys(name.partition(":")[0] for name in names)
+        self.rolled += [(worker, undo) for worker in workers]
+        return [Outcome(one, ok=True, state="done", pid=None, message="done") for one in workers]
+
+    async def scale(
+        self, counts: Mapping[str, int], *, wait: bool, timeout: float
+    ) -> tuple[Plan, list[Outcome]]:
+        self.counts = dict(counts)
+        return Plan((Entry("web:1", Action.START, (), "added to the configuration"),)), []
 
     def _turn(self, names: Sequence[str], *, up: bool) -> list[Outcome]:
         if self.ending:

@@ -54,7 +54,7 @@ def test_unknown_worker_is_404(http: httpx.Client) -> None:
     assert (answer.status_code, error_of(answer)) == (404, "cannot find a worker named nope")
 
 
-@pytest.mark.parametrize("verb", ["start", "stop", "restart", "signal"])
+@pytest.mark.parametrize("verb", ["start", "stop", "restart", "run", "signal", "reload"])
 def test_verbs_are_no_reserved_words(http: httpx.Client, daemon: Daemon, verb: str) -> None:
     """GET takes a verb in the path for a worker's name: 404 until there is such a worker."""
     before = http.get(f"/v1/workers/{verb}")
@@ -95,6 +95,72 @@ def test_signal_without_process_is_not_ok(http: httpx.Client) -> None:
     assert [result["ok"] for result in answer["results"]] == [True, False]
 
 
+def test_labels_choose_instances(http: httpx.Client) -> None:
+    """A selector in the query or in the body narrows what names choose; alone it is among all."""
+    rows = http.get("/v1/workers", params={"selector": "tier=front"}).json()["workers"]
+    assert [row["name"] for row in rows] == ["web:0"]
+    both = http.get("/v1/workers", params=[("selector", "tier"), ("selector", "tier!=front")])
+    assert [row["name"] for row in both.json()["workers"]] == ["db:0"]
+    answer = http.post("/v1/workers/stop", json={"selector": "tier=front"}).json()
+    assert [result["name"] for result in answer["results"]] == ["web:0"]
+    narrowed = http.post("/v1/workers/stop", json={"names": ["all"], "selector": "tier=back"})
+    assert [result["name"] for result in narrowed.json()["results"]] == ["db:0"]
+
+
+def test_a_run_answers_with_its_exit(http: httpx.Client) -> None:
+    """How the run ended is part of its result."""
+    (result,) = http.post("/v1/workers/run", json={"names": ["web"]}).json()["results"]
+    assert result["exit"] == {"code": 3, "signal": None, "core_dumped": False}
+
+
+def test_workers_are_told_to_reload(http: httpx.Client, daemon: Daemon) -> None:
+    """Which signal that is, is not the client's to say."""
+    http.post("/v1/workers/reload", json={"names": ["web"]})
+    assert daemon.fleet.signals == [("web:0", 1)]
+
+
+def test_scaling_takes_a_number_for_each_worker(http: httpx.Client, daemon: Daemon) -> None:
+    """The answer is the plan that was applied."""
+    answer = http.post("/v1/scale", json={"counts": {"web": 2, "db": 0}}).json()
+    assert daemon.fleet.counts == {"web": 2, "db": 0}
+    assert [entry["action"] for entry in answer["entries"]] == ["start"]
+
+
+@pytest.mark.parametrize(
+    "counts", [None, {}, [], "web=2", {"web": -1}, {"web": True}, {"web": 1.5}, {"web": 10**9}]
+)
+def test_bad_counts_are_400(http: httpx.Client, daemon: Daemon, counts: object) -> None:
+    """What is no number of instances scales nothing."""
+    assert http.post("/v1/scale", json={"counts": counts}).status_code == 400
+    assert daemon.fleet.counts == {}
+
+
+@pytest.mark.parametrize(("verb", "undo"), [("restart", False), ("undo", True)])
+def test_rollouts_are_of_workers(http: httpx.Client, daemon: Daemon, verb: str, undo: bool) -> None:
+    """Whatever instances are named, one result a worker comes back."""
+    answer = http.post(f"/v1/rollouts/{verb}", json={"names": ["all"]}).json()
+    assert [result["name"] for result in answer["results"]] == ["web", "db"]
+    assert daemon.fleet.rolled == [("web", undo), ("db", undo)]
+
+
+def test_what_can_be_looked_at(http: httpx.Client) -> None:
+    """Explanations, histories and roll-outs, chosen as instances are."""
+    (explanation,) = http.get("/v1/explain", params={"name": "web"}).json()["explanations"]
+    assert explanation["causes"] == [{"depth": 0, "text": "is RUNNING"}]
+    assert http.get("/v1/history", params={"name": "db"}).json()["history"][0]["name"] == "db:0"
+    assert http.get("/v1/rollouts").json()["rollouts"] == [{"worker": "web", "progress": "done"}]
+    assert http.get("/v1/workers").json()["rollouts"] == []
+
+
+@pytest.mark.parametrize("text", ["", ",", "=", "a,,b", "!a", "a=b=c", "a!b=c"])
+def test_bad_selectors_are_400(http: httpx.Client, daemon: Daemon, text: str) -> None:
+    """A selector that cannot be read chooses nobody, and not everybody."""
+    answer = http.post("/v1/workers/stop", json={"names": ["all"], "selector": text})
+    assert answer.status_code == 400
+    assert "in selector" in error_of(answer)
+    assert daemon.fleet.up["web:0"]
+
+
 BAD_BODIES = [
     b"{",
     b"[]",
@@ -105,6 +171,8 @@ BAD_BODIES = [
     b'{"names": []}',
     b'{"names": [1]}',
     b'{"names": [""]}',
+    b'{"selector": 1}',
+    b'{"names": [], "selector": "tier"}',
     b'{"names": ["web"], "wait": 1}',
     b'{"names": ["web"], "timeout": -1}',
     b'{"names": ["web"], "timeout": true}',

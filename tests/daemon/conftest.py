@@ -20,7 +20,6 @@ import pytest
 
 from supervisord_lite.client import Client, ClientError
 from supervisord_lite.daemon import keeper_directory
-from supervisord_lite.keeper.trees import MARK
 from supervisord_lite.linux.process_table import ProcessTable, environment_value, read_entry
 from tests.cli.conftest import DEADLINE, command, environment, until
 
@@ -256,7 +255,7 @@ class Daemon:
     def _is_marked(self, pid: int) -> bool:
         if environment_value(pid, TOKEN) == self.token:
             return True
-        mark = environment_value(pid, MARK)
+        mark = environment_value(pid, "SUPERVISORD_LITE_RUN")
         return mark is not None and mark.partition("/")[0] in self._marks
 
     def end(self) -> None:

@@ -258,21 +258,30 @@ def test_whoever_is_left_by_the_former_one_is_swept_up(stage: Stage, tmp_path: P
     """A process of the former main one's session, whose environment was cleared, and whose parent
     is gone, is found when the run is stopped.
     """
-    orphan_path, main_path = tmp_path / "orphan", tmp_path / "main"
+    orphan, main, fifo = tmp_path / "orphan", tmp_path / "main", tmp_path / "fifo"
     script = f"""
-    (exec env -i sh -c 'echo $$ > {orphan_path}; exec sleep 100000') &
-    setsid sh -c 'echo $$ > {main_path}; exec sleep 100000' &
-    read line < {tmp_path}/fifo
+    setsid sh -c 'echo $$ > {main}; exec sleep 100000' &
+    read line < {fifo}
+    (exec env -i sh -c 'echo $$ > {orphan}; exec sleep 100000') &
+    read line < {fifo}
     """
-    os.mkfifo(tmp_path / "fifo")
+    os.mkfifo(fifo)
     manager = stage.open()
     manager.order(spawn(NAME, 1, "/bin/sh", "-c", script))
-    until(lambda: all(p.exists() and p.read_text() for p in (orphan_path, main_path)))
-    first, orphan = first_pid(manager), int(orphan_path.read_text())
-    assert name_main(manager, int(main_path.read_text()))["tell"] == "main"
-    os.kill(first, signal.SIGKILL)
+    first = first_pid(manager)
+    assert name_main(manager, pid_in(main))["tell"] == "main"
+    fifo.write_text("\n")
+    left = pid_in(orphan)
+    fifo.write_text("\n")
     until(lambda: read_entry(first) is None)
+    settle(manager)  # by now the keeper has seen it
     manager.order({"do": "sweep", **WHO}, {"do": "signal", **WHO, "signal": 9, "to": "tree"})
     exited = manager.fact("exited", NAME)
     assert exited["emptied"] or manager.fact("emptied", NAME)
-    assert is_dead(orphan)
+    assert is_dead(left)
+
+
+def pid_in(path: Path) -> int:
+    """The pid that a process writes into a file."""
+    until(lambda: path.exists() and path.read_text().endswith("\n"))
+    return int(path.read_text())

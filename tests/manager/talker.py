@@ -6,7 +6,7 @@ It is told by datagrams at SOCKET, each of one word and a message:
     child     a child says it, and lives on
     gone      a child says it, and is reaped at once
     orphan    a grandchild says it that has left session and parent, and lives on
-    handover  says it of a fresh child (PID stands for its pid), and the main process exits
+    handover  says it of a fresh child (CHILD stands for its pid), and the main process exits
 """
 
 import os
@@ -50,7 +50,7 @@ def obey(word: bytes, message: bytes) -> None:
             os._exit(0)
         os.waitpid(pid, 0)
     elif word == b"handover":
-        say(message.replace(b"PID", b"%d" % child(b"")))
+        say(message.replace(b"CHILD", b"%d" % child(b"")))
         os._exit(0)
 
 

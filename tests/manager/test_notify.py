@@ -98,61 +98,68 @@ def test_a_stranger_is_not_heard(talk: Callable[..., None]) -> None:
     talk(story)
 
 
+SPOOF = """
+import os, socket, sys
+os.setuid(1)
+socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b"READY=1", sys.argv[1])
+"""
+
+
+async def _nobodys(shell: Shell, directory: Path) -> str:
+    """The path of the socket of a run that is another user's."""
+    for place in (directory, *directory.parents[:3]):
+        place.chmod(place.stat().st_mode | 0o011)
+    what = spec(ready=READY, program={"identity": NOBODY})
+    shell.readying(what, await shell.start(what))
+    return str(directory / "notify" / f"{NAME}.1")
+
+
+async def _spoof(path: str) -> bytes:
+    """Have user 1 say that the run is ready; what came of it."""
+    spoofer = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", SPOOF, path, stderr=asyncio.subprocess.PIPE
+    )
+    return (await spoofer.communicate())[1]
+
+
 @needs_root
-def test_another_user_cannot_even_send(talk: Callable[..., None]) -> None:
+def test_another_user_cannot_even_send(play: Play[Any], tmp_path: Path) -> None:
     """The socket is the worker's user's alone."""
 
-    async def story(shell: Shell, worker: Talker) -> None:
-        status = os.stat(worker.path)
+    async def story(shell: Shell) -> None:
+        path = await _nobodys(shell, tmp_path)
+        status = os.stat(path)
         assert (status.st_uid, status.st_mode & 0o777) == (65534, 0o600)
-        assert os.stat(os.path.dirname(worker.path)).st_mode & 0o777 == 0o711
-        code = f"""
-import os, socket
-os.setuid(1)
-socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b"READY=1", {worker.path!r})
-"""
-        spoofer = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", code, stderr=asyncio.subprocess.PIPE
-        )
-        _, complaint = await spoofer.communicate()
-        assert b"Permission" in complaint
+        assert os.stat(os.path.dirname(path)).st_mode & 0o777 == 0o711
+        assert b"PermissionError" in await _spoof(path)
 
-    talk(story, program={"identity": NOBODY})
+    play(story)
 
 
 @needs_root
-def test_a_dead_stranger_of_another_user_is_refused(talk: Callable[..., None]) -> None:
+def test_a_dead_stranger_of_another_user_is_refused(play: Play[Any], tmp_path: Path) -> None:
     """Of a sender that is gone only its user is known: that has to be the worker's."""
 
-    async def story(shell: Shell, worker: Talker) -> None:
-        os.chmod(worker.path, 0o666)
-        code = f"""
-import os, socket
-os.setuid(1)
-socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b"READY=1", {worker.path!r})
-"""
-        spoofer = await asyncio.create_subprocess_exec(sys.executable, "-c", code)
-        asyncio.get_running_loop().remove_reader(shell.prober._notify._lines[NAME].socket)
-        await spoofer.wait()
+    async def story(shell: Shell) -> None:
+        path = await _nobodys(shell, tmp_path)
+        os.chmod(path, 0o666)
         line = shell.prober._notify._lines[NAME]
+        asyncio.get_running_loop().remove_reader(line.socket)
+        assert await _spoof(path) == b""
         shell.prober._notify._read(line)
         assert shell.events == []
         assert len(shell.said) == 1
 
-    talk(story)
+    play(story)
 
 
+@needs_root
 def test_a_worker_of_another_user_can_say_it(play: Play[Any], tmp_path: Path) -> None:
     """It may pass through the directory, and its socket is its own."""
-    if os.geteuid() != 0:
-        pytest.skip("takes another user")
 
     async def story(shell: Shell) -> None:
-        place = tmp_path / "open"
-        place.mkdir()
-        for directory in (place, *place.parents[:3]):
-            directory.chmod(directory.stat().st_mode | 0o011)
-        shell.prober.use_directory(str(place))
+        for place in (tmp_path, *tmp_path.parents[:3]):
+            place.chmod(place.stat().st_mode | 0o011)
         code = (
             "import os, socket, time; s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM);"
             "s.sendto(b'READY=1', os.environ['NOTIFY_SOCKET']); time.sleep(100000)"
@@ -351,7 +358,7 @@ def test_an_end_that_hands_over_is_none(talk: Callable[..., None]) -> None:
 
     async def story(shell: Shell, worker: Talker) -> None:
         asyncio.get_running_loop().remove_reader(shell.prober._notify._lines[NAME].socket)
-        await worker.say("MAINPID=PID", "handover")
+        await worker.say("MAINPID=CHILD", "handover")
         main = await shell.fact("main")
         assert read_entry(main["pid"]) is not None
         assert [fact["tell"] for fact in shell.facts] == ["spawned", "main"]
@@ -561,7 +568,4 @@ def test_nothing_that_can_be_sent_does_harm(talk: Callable[..., None]) -> None:
         await worker.say("READY=1")
         await shell.until(lambda: BecameReady(NAME, 1) in shell.events)
 
-    # The test sends: it has to be of the run for its messages to be looked at.
-    worker_user_is_trusted = os.environ.get("SUPERVISORD_LITE_RUN")
-    assert worker_user_is_trusted is None
     talk(story)

@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from .campaign import play, replay, write
+from .campaign import Shrinker, play, replay, write
 
 
 def main() -> int:
@@ -12,6 +12,7 @@ def main() -> int:
     parser.add_argument("--events", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--instances", type=int, default=20)
+    parser.add_argument("--shrink", type=float, default=60.0, help="seconds for a shorter trace")
     parser.add_argument("--replay", type=Path, help="a trace that a failing campaign has written")
     asked = parser.parse_args()
     if asked.replay:
@@ -21,12 +22,16 @@ def main() -> int:
     print(report)
     if report.violation is None:
         return 0
-    for step in report.steps[-20:]:
-        print("  ", step)
     if not asked.replay:
+        report = Shrinker(report, asked.shrink).shrink()
         path = Path(f"simulation-{report.seed}-{report.size}.json")
         write(report, path)
         print(f"replay it: python -m tests.simulation --replay {path}")
+    assert report.setting is not None
+    for stimulus in (report.setting.stimuli or ())[-20:]:
+        print("  ", stimulus)
+    for step in report.steps[-20:]:
+        print("  ", step)
     return 1
 
 

@@ -63,10 +63,9 @@ class Inspector:
             present, known = fleet.instances.get(name), self.view.instances.get(name)
             require(present is known, "what is remembered is not what is", name, known)
             if present is None:
-                require(after.retiring, "an instance vanished", name)
                 self._forget([name])
             elif present is after:
-                self._lives.ended(step, present, deadline)
+                self._lives.ended(step, before, present, deadline)
                 self._wishes.ended(step, present)
             if after.spec.on_exit is not OnExit.NOTHING:
                 self._judge_critical(step, before, after)

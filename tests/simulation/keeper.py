@@ -33,7 +33,6 @@ from supervisord_lite.core.command import (
     hook_of,
 )
 from supervisord_lite.core.event import Emptied, KeeperFact, MainExited, Spawned, SpawnFailed
-from supervisord_lite.core.hooks import LAST_GRACE
 from supervisord_lite.core.plain import from_plain, to_plain
 from supervisord_lite.core.rollout import Rollout
 from supervisord_lite.core.signals import KILL
@@ -46,6 +45,7 @@ from .processes import Process, Run, Stage, answer, born
 T = TypeVar("T")
 
 SPAWN_DEADLINE = 10.0
+PATIENCE = 4.0  # seconds that somebody must wait at least for a hook that he has killed
 BEFORE_A_START = (HookPoint.PRE_START, HookPoint.PRE_STOP, HookPoint.POST_STOP)
 
 
@@ -72,6 +72,7 @@ class Keeper:
         self.now = 1000.0
         self.calm = False
         self.runs: dict[str, Run] = {}
+        self.refused: dict[str, int] = {}  # a hook's name → the run that another one was in the way of
         self.highest: dict[str, int] = {}
         self.remembered: dict[str, Instance] = {}
         self.rollouts: dict[str, Rollout] = {}
@@ -159,7 +160,8 @@ class Keeper:
             return
         if (before := self.runs.get(name)) is not None:
             require(self._is_given_up(before), "two hooks of one point at once", order, before)
-            return  # refused
+            self.refused[name] = order.run
+            return
         record = self.remembered.get(order.instance)
         require(record is not None, "ran a hook without a record", order)
         assert record is not None
@@ -170,7 +172,7 @@ class Keeper:
 
     def _is_given_up(self, hook: Run) -> bool:
         """Whether everything was done to end it, and time enough has passed."""
-        return hook.killed is not None and self.now >= hook.killed + LAST_GRACE
+        return hook.killed is not None and self.now >= hook.killed + PATIENCE
 
     def _begin(self, name: str, number: int, program: Program) -> None:
         self.highest[name] = number
@@ -250,10 +252,9 @@ class Keeper:
 
     def _unburied(self, order: Command, name: str, number: int) -> Run | None:
         """The run that an order is about. A hook that was refused has none."""
-        run = self.runs.get(name)
-        if run is not None and run.number != number and hook_of(name) is not None:
-            require(self._is_given_up(run), "ordered about another hook", order, run)
+        if self.refused.get(name) == number:
             return None
+        run = self.runs.get(name)
         require(run is not None and run.number == number, "ordered about a run that is over", order)
         return run
 

@@ -41,11 +41,13 @@ from .view import View
 class Lives:
     """What is true of every instance after every step, whatever has happened."""
 
-    def ended(self, step: Step, instance: Instance, deadline: float | None) -> None:
+    def ended(
+        self, step: Step, before: Instance | None, instance: Instance, deadline: float | None
+    ) -> None:
         at = due(instance)
         if at is not None:
             require(deadline is not None and deadline <= at, "nobody waits for it", instance)
-            rang = isinstance(step.event, AlarmRang)
+            rang = isinstance(step.event, AlarmRang) and before is not None and due(before) == at
             require(at > step.now or not rang, "it is due and nothing has happened", instance)
         run = live_run(instance.state)
         require(run is None or run == instance.last_run, "an earlier run lives", instance)

@@ -1,6 +1,7 @@
 """The judge of roll-outs: none takes an instance down that would leave too few RUNNING."""
 
 from supervisord_lite.core import reason
+from supervisord_lite.core.rollout import Progress
 from supervisord_lite.core.spec import Strategy
 from supervisord_lite.core.state import Instance, Parting, Running, Stopping
 
@@ -31,5 +32,7 @@ class Turns:
         members = step.view.members(worker)
         count = sum(one.wanted for one in members if one.spec.name in declared)
         running = sum(isinstance(one.state, Running) for one in members)
-        away = policy.max_unavailable if policy.strategy is Strategy.ROLLING else 0
+        away = policy.max_unavailable
+        if policy.strategy is Strategy.START_FIRST:  # going back, there is no spare
+            away = 0 if rollout.progress is Progress.UNDER_WAY else 1
         require(running >= count - away, "a roll-out went below its floor", after, running, count)

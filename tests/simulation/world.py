@@ -2,238 +2,229 @@
 
 Orders and facts travel in two queues, so that they cross. A manager may die between any two
 packets; those that were sent are obeyed before the next manager is made from what the keeper
-remembers, through the same plain data that the real one writes. Whatever is random comes from one
-seeded source, so a world is a function of its seed and size.
+remembers, through the same plain data that the real one writes. What comes from outside is a script
+of stimuli. A world is a function of its seed, its size, its script and of what is left out.
 """
 
-import json
 from collections import deque
-from random import Random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
 
-from supervisord_lite.core.command import Command, packets
-from supervisord_lite.core.event import (
-    AlarmRang,
-    Configured,
-    Event,
-    Hastened,
-    RestartRequested,
-    ShutdownRequested,
-    SignalRequested,
-    StartRequested,
-    StopRequested,
-)
-from supervisord_lite.core.fleet import LAST_GRACE, Fleet
-from supervisord_lite.core.plain import from_plain, to_plain
-from supervisord_lite.core.state import Exit, Instance, Stopping
+from supervisord_lite.core.command import Command, Remember, packets
+from supervisord_lite.core.event import AlarmRang, ClockSet, Configured, Event, Recovered
+from supervisord_lite.core.fleet import Fleet
+from supervisord_lite.core.moment import Clock
 
+from . import clock
+from .dice import Dice
 from .files import File
-from .inspector import Inspector, at_rest
-from .keeper import Keeper, require
-from .processes import Stage
+from .inspector import Inspector
+from .keeper import Keeper, require, through_json
+from .outside import Outside
+from .prober import Prober
+from .step import Step
+from .stimuli import Stimulus, script
 
-CALM = 120.0  # seconds: longer than every delay, rung and spawn deadline together
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a world is a function of. Without stimuli they follow from the seed."""
+
+    seed: str
+    size: int
+    stimuli: tuple[Stimulus, ...] | None = None
+    left_out: tuple[str, ...] = ()
 
 
 class World:
-    """`turn` lets one thing happen; `events` counts what the fleet has been told."""
+    """One machine, from its boot until its daemon has ended. `turn` lets one thing happen; `events`
+    counts what the fleet has been told.
+    """
 
-    def __init__(self, seed: int, size: int, fleet: type[Fleet] = Fleet) -> None:
-        self.chance = Random(seed)
-        self.size = size
+    def __init__(self, setting: Setting, fleet: type[Fleet] = Fleet) -> None:
+        self.setting = setting
         self.events = 0
-        self.recent: deque[tuple[float, Event, list[Command]]] = deque(maxlen=200)
-        self._make = fleet
-        self._begin(1000.0)
-
-    def _begin(self, now: float) -> None:
-        """A machine that has just booted."""
-        self.file = File(self.size, self.chance)
-        self.keeper = Keeper(self.chance)
-        self.keeper.now = now
-        self.fleet = self._make()
+        self.over = False
+        self.played: list[Stimulus] = []
+        self.recent: deque[tuple[float, Event | Recovered, list[Command]]] = deque(maxlen=200)
+        self.dice = Dice(setting.seed, "turns")
+        self.file = File(setting.seed, setting.size, setting.left_out)
+        self.keeper = Keeper(setting.seed)
+        self.prober = Prober(self.keeper, self.tell)
         self.inspector = Inspector()
         self.orders: deque[list[Command]] = deque()
+        self.offset = clock.BEGAN - self.keeper.now
         self.doomed = False
         self.ending: float | None = None  # when the shutdown must be through
-        later = self.keeper.schedule
-        later(0.0, self._configure)
-        later(self.chance.uniform(0, 20), self._operate)
-        later(self.chance.uniform(0, 60), self._reload)
-        later(self.chance.uniform(0, 100), self._doom)
-        later(self.chance.uniform(0, 1500), self._keeper_dies)
-        later(self.chance.uniform(0, 900), self._shut_down)
-        later(self.chance.uniform(100, 500), self._calm_down)
+        self._make = fleet
+        self.fleet = self._make(clock=self._clock())
+        self.outside = Outside(self)
+        self._coming = self._script()
+        self._begin()
+
+    def _begin(self) -> None:
+        """A machine has booted."""
+        self.tell(ClockSet(self.offset))
+        self.keeper.schedule(0.0, self.outside.configure)
+        self._arm()
+
+    def _script(self) -> Iterator[Stimulus]:
+        setting = self.setting
+        if setting.stimuli is not None:
+            return iter(setting.stimuli)
+        return script(setting.seed, setting.size)
+
+    def _arm(self) -> None:
+        """Wait for the next stimulus."""
+        stimulus = next(self._coming, None)
+        if stimulus is not None:
+            delay = max(0.0, 1000.0 + stimulus.time - self.keeper.now)
+            self.keeper.schedule(delay, self._stimulate, stimulus)
+
+    def _stimulate(self, stimulus: Stimulus) -> None:
+        self._arm()
+        self.stimulate(stimulus)
+
+    def stimulate(self, stimulus: Stimulus) -> None:
+        self.played.append(stimulus)
+        self.outside.act(stimulus.kind, Dice(stimulus.seed, stimulus.kind))
 
     # ------------------------------------------------------------- one turn
 
     def turn(self) -> None:
-        keeper, luck = self.keeper, self.chance.random()
+        keeper, luck = self.keeper, self.dice.random()
         if keeper.facts and luck < 0.6:
             self.tell(keeper.facts.popleft())
         elif self.orders and luck < 0.9:
             keeper.obey(self.orders.popleft())
         elif not keeper.facts and not self.orders:
             self._let_time_pass()
-        if keeper.finished is not None:
-            self._ended()
+        self._watch_shutdown()
+
+    def is_quiet(self) -> bool:
+        """Whether nothing will happen any more."""
+        return not (self.keeper.facts or self.orders) and self.keeper.next_time() == float("inf")
 
     def _let_time_pass(self) -> None:
         keeper, deadline = self.keeper, self.fleet.deadline()
         if deadline is not None and deadline <= keeper.next_time():
             keeper.now = max(keeper.now, deadline)
             self.tell(AlarmRang())
-        else:
+        elif keeper.next_time() < float("inf"):
             keeper.happen()
+
+    def _watch_shutdown(self) -> None:
+        keeper = self.keeper
+        if self.ending is None and keeper.shutdown is not None:
+            self.ending = keeper.shutdown.deadline + 4.0
+        if self.ending is not None:
+            require(keeper.now <= self.ending, "the shutdown takes too long")
+        if keeper.finished is not None:
+            require(keeper.shutdown, "finished, and nobody asked for it")
+            self.over = True
 
     def tell(self, event: Event) -> None:
         """One step of the manager."""
         self.events += 1
-        self.inspector.asked(event)
         now = self.keeper.now
+        if isinstance(event, ClockSet):
+            self.inspector.offset = event.offset
         commands = self.fleet.step(event, now)
         self.recent.append((now, event, commands))
-        touched = self.inspector.step(self.fleet, event, commands, now)
-        if self._send(commands):
-            self.inspector.answered(self.fleet, event)
-        else:
-            self.inspector.forget(touched)
+        step = self.inspector.step(self.fleet, event, commands, now)
+        if commands:
+            self._send(commands, step)
 
-    def _send(self, commands: list[Command]) -> bool:
+    def _send(self, commands: list[Command], step: Step) -> None:
         """All packets, or those that left before the manager died; then there is a new one."""
-        if not commands:
-            return True
         grouped = packets(commands)
-        if not self.doomed:
-            self.orders.extend(grouped)
-            return True
-        self.doomed = False
-        sent = self.chance.randint(0, len(grouped))
-        self.orders.extend(grouped[:sent])
-        self._succeed()
-        return sent == len(grouped)
+        if self.doomed:
+            self.doomed = False
+            sent = self.dice.below(len(grouped) + 1)
+            self.orders.extend(grouped[:sent])
+            if sent == len(grouped):
+                self.inspector.answered(step)
+            self.succeed(step)
+            return
+        self.orders.extend(grouped)
+        self.inspector.answered(step)
+        for command in commands:
+            if isinstance(command, Remember):
+                self.prober.follow(command.value)
 
-    # ------------------------------------------------------------- managers and keepers
+    # ------------------------------------------------------------- managers
 
-    def _succeed(self) -> None:
+    def _clock(self) -> Clock:
+        return Clock(zone=ZoneInfo)
+
+    def succeed(self, step: Step | None = None) -> None:
         """The keeper reads the dead manager's socket to its end and makes a new manager."""
         keeper = self.keeper
         while self.orders:
             keeper.obey(self.orders.popleft())
         if keeper.finished is not None:
             return
+        self.inspector.manager_died(keeper, step)
+        known = keeper.configuration
         self.fleet = self._make.restore(
-            keeper.configuration,
-            [_through_json(value) for value in keeper.remembered.values()],
-            held=not keeper.calm and self.chance.random() < 0.2,
-            shutdown=keeper.shutdown,
+            through_json(known) if known is not None else None,
+            [through_json(value) for value in keeper.remembered.values()],
+            held=not keeper.calm and self.dice.happens(0.15),
+            shutdown=through_json(keeper.shutdown) if keeper.shutdown else None,
+            rollouts=[through_json(value) for value in keeper.rollouts.values()],
+            clock=self._clock(),
         )
-        self._tell_all_again()
-        self.doomed = not keeper.calm and self.chance.random() < 0.3
-        self._send(self.fleet.recover(keeper.now))
-        keeper.schedule(self.chance.uniform(0, 10), self._configure)
+        self.tell_all_again()
+        self.prober = Prober(keeper, self.tell)
+        self._recover()
 
-    def _doom(self) -> None:
-        self.doomed = not self.keeper.calm
-        self.keeper.schedule(self.chance.uniform(0, 100), self._doom)
+    def _recover(self) -> None:
+        keeper, calm = self.keeper, self.keeper.calm
+        self.doomed = not calm and self.dice.happens(0.25)
+        again = not calm and self.dice.happens(0.5)
+        commands = self.fleet.recover(keeper.now)
+        self.recent.append((keeper.now, Recovered(), commands))
+        step = self.inspector.step(self.fleet, Recovered(), commands, keeper.now)
+        self.inspector.recovered(self.fleet)
+        fleet = self.fleet
+        if commands:
+            self._send(commands, step)
+        if self.fleet is not fleet:
+            return  # it has died over it
+        for instance in list(fleet.instances.values()):
+            self.prober.follow(instance)
+        self.tell(ClockSet(self.offset))
+        if again:
+            keeper.schedule(self.dice.uniform(0.0, 10.0), self.outside.configure)
 
-    def _keeper_dies(self) -> None:
-        """Both are dead. What lives is found and adopted, from the journal or without it."""
-        keeper = self.keeper
-        keeper.schedule(self.chance.uniform(0, 3000), self._keeper_dies)
-        if keeper.calm or self.ending is not None:
-            return
-        self.orders.clear()
-        keeper.writable.clear()
-        for run in keeper.runs.values():
-            run.swept = False
-        self.inspector = Inspector()
-        if self.chance.random() < 0.5:
-            keeper.read_journal()
-            self._succeed()
-            return
-        keeper.lose_memory()
-        self.fleet = self._make()
-        self._tell_all_again()
-        keeper.schedule(self.chance.uniform(0, 0.001), self._configure)
-
-    def _tell_all_again(self) -> None:
+    def tell_all_again(self) -> None:
         self.keeper.facts.clear()
         for run in self.keeper.runs.values():
             self.keeper.facts.extend(self.keeper.levels(run))
 
-    # ------------------------------------------------------------- people
-
-    def _operate(self) -> None:
-        keeper, chance = self.keeper, self.chance
-        keeper.schedule(chance.uniform(0, 20.0 / self.size), self._operate)
-        if keeper.calm:
-            return
-        several = 1 if chance.random() < 0.9 else min(self.size, 4)
-        names = tuple(chance.sample(self.file.names, several))
-        kind = chance.choice((StartRequested, StopRequested, RestartRequested, None))
-        self.tell(kind(names) if kind else SignalRequested(names, chance.choice((1, 9, 10, 15))))
-        if keeper.runs and chance.random() < 0.05:  # a fact that is told again is no news
-            keeper.facts.extend(keeper.levels(chance.choice(list(keeper.runs.values()))))
-
-    def _configure(self) -> None:
-        self.tell(Configured(self.file.configuration()))
-
-    def _reload(self) -> None:
-        self.keeper.schedule(self.chance.uniform(0, 60), self._reload)
-        if not self.keeper.calm:
-            self.file.edit()
-            self._configure()
-
-    def _shut_down(self) -> None:
-        """Ask until it is begun: a request dies with the manager that it was made to."""
-        keeper = self.keeper
-        if keeper.calm:
-            keeper.schedule(CALM, self._shut_down)
-        elif keeper.shutdown is None:
-            self.ending = (
-                keeper.now + 40.0 + LAST_GRACE + 1.0 if self.ending is None else self.ending
-            )
-            self.tell(ShutdownRequested())
-            keeper.schedule(0.5, self._shut_down)
-        elif self.chance.random() < 0.5:
-            self.tell(Hastened(min(2, keeper.shutdown.level + 1)))
-            keeper.schedule(self.chance.uniform(0, 3), self._shut_down)
-
-    def _ended(self) -> None:
-        keeper = self.keeper
-        require(self.ending is not None, "finished, and nobody asked for it")
-        assert self.ending is not None
-        require(keeper.now <= self.ending, "the shutdown took too long", keeper.now - self.ending)
-        self._begin(keeper.now + 100.0)
-
-    # ------------------------------------------------------------- calm
-
-    def _calm_down(self) -> None:
-        """Faults stop. In the end whatever no rung could end is ended by hand."""
-        keeper = self.keeper
-        if self.ending is not None:
-            return
-        keeper.calm, self.doomed = True, False
-        self._configure()
-        keeper.schedule(CALM - 10.0, self._help)
-        keeper.schedule(CALM, self._look_around)
-
-    def _help(self) -> None:
-        for name, run in self.keeper.runs.items():
-            if isinstance(self.fleet.instances[name].state, Stopping):
-                self.keeper.end_by_hand(run)
-
-    def _look_around(self) -> None:
-        keeper = self.keeper
-        at_rest(self.fleet, keeper)
-        keeper.calm = False
-        for run in keeper.runs.values():
-            if run.stage is Stage.ALIVE:
-                life = self.chance.uniform(0, 60)
-                keeper.schedule(life, keeper.exit_by_itself, run, Exit(1))
-        keeper.schedule(self.chance.uniform(100, 500), self._calm_down)
+    def reborn(self) -> None:
+        """A manager that knows nothing, of a keeper that knows nothing."""
+        self.inspector = Inspector()
+        self.prober = Prober(self.keeper, self.tell)
+        self.fleet = self._make(clock=self._clock())
+        self.tell_all_again()
+        self.tell(ClockSet(self.offset))
 
 
-def _through_json(value: Instance) -> Instance:
-    plain = json.loads(json.dumps(to_plain(value, compact=True)))
-    return from_plain(Instance, plain)
+def worlds(seed: int, size: int, fleet: type[Fleet] = Fleet) -> Iterator[World]:
+    """One machine after the other, each with a seed that follows."""
+    number = 0
+    while True:
+        yield World(Setting(f"{seed}.{number}", size), fleet)
+        number += 1
+
+
+def steps_of(setting: Setting, events: int) -> Sequence[object]:
+    """The last things that a world of this setting was told, and what was ordered."""
+    world = World(setting)
+    while world.events < events and not world.over and not world.is_quiet():
+        world.turn()
+    return list(world.recent)
+
+

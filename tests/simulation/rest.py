@@ -1,0 +1,150 @@
+"""What must be so once the faults have stopped for a while: everybody agrees, every wish is
+fulfilled, and whatever waits does so for a reason that is true.
+"""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from supervisord_lite.core.command import hook_name, hook_of
+from supervisord_lite.core.fleet import Fleet
+from supervisord_lite.core.rollout import Progress, Rollout
+from supervisord_lite.core.spec import Configuration, Kind
+from supervisord_lite.core.state import (
+    Blocked,
+    Exited,
+    Fatal,
+    Instance,
+    Preparing,
+    Readying,
+    Running,
+    Scheduled,
+    Starting,
+    Stopped,
+    Waiting,
+    live_run,
+)
+
+from .keeper import Keeper, require
+from .view import View
+
+if TYPE_CHECKING:
+    from .world import World
+
+_WENT_BACK = (Progress.WENT_BACK, Progress.STOPPED)
+
+
+def at_rest(world: "World") -> None:
+    keeper, fleet, view = world.keeper, world.fleet, View.of(world.keeper)
+    for name, instance in fleet.instances.items():
+        remembered = keeper.remembered.get(name)
+        require(remembered is not None, "the keeper does not remember", instance)
+        assert remembered is not None
+        same = replace(remembered, held=instance.held) == instance  # a hold is each manager's own
+        require(same, "the keeper remembers another", instance)
+        require(not instance.retiring, "removed but still there", instance)
+        _is_settled(instance, view, world)
+    require(keeper.remembered.keys() <= fleet.instances.keys(), "remembered for nobody")
+    _agree_on_runs(fleet, keeper)
+    _agree_on_channels(fleet, keeper)
+    _is_what_the_file_says(world, view)
+    _is_as_good_as_new(world)
+
+
+def _is_settled(instance: Instance, view: View, world: "World") -> None:
+    state, spec = instance.state, instance.spec
+    if not instance.wanted:
+        require(isinstance(state, Stopped | Exited), "not wanted, but not down", instance)
+        return
+    match state:
+        case Running() | Fatal():
+            pass
+        case Scheduled():
+            table = instance.timetable
+            assert table is not None
+            now, wall = world.keeper.now, world.keeper.now + world.offset
+            require(table.until > now, "its time is over", instance)
+            told = abs((table.next - wall) - (table.until - now)) < 1.0
+            require(told or spec.schedule and spec.schedule.every, "another clock", instance)
+        case Waiting():
+            require(not view.may_start(spec), "waits for nothing", instance)
+            require(not view.is_blocked(spec), "waits in vain", instance)
+        case Blocked():
+            require(view.is_blocked(spec), "blocked by nobody", instance)
+        case Starting() | Preparing() | Readying():
+            require(spec.kind is not Kind.SERVICE, "still on its way up", instance)
+        case _:
+            require(spec.kind is not Kind.SERVICE, "wanted, but not up", instance)
+
+
+def _agree_on_runs(fleet: Fleet, keeper: Keeper) -> None:
+    live, unburied = {}, {}
+    for name, instance in fleet.instances.items():
+        if (run := live_run(instance.state)) is not None:
+            live[name] = run
+        live |= {hook_name(hook.point, name): hook.run for hook in instance.hooks}
+    for name, run in keeper.runs.items():
+        if hook_of(name) is None or run.killed is None:
+            unburied[name] = run.number
+    require(live == unburied, "fleet and keeper disagree", live, unburied)
+
+
+def _agree_on_channels(fleet: Fleet, keeper: Keeper) -> None:
+    written: set[str | None] = set()
+    for instance in fleet.instances.values():
+        if not isinstance(instance.state, Stopped | Exited):
+            program = instance.spec.program
+            written |= {program.stdout.channel, program.stderr.channel}
+    writable = {channel for channel, is_open in keeper.writable.items() if is_open}
+    require(written - {None} == writable, "the wrong write ends are open", written, writable)
+
+
+def _is_what_the_file_says(world: "World", view: View) -> None:
+    """The fleet is what a boot with the same file would have made, but for roll-outs that went
+    back; these are as they were before.
+    """
+    fleet = world.fleet
+    known = fleet.configuration
+    assert known is not None
+    file = world.file.configuration(known.scales)
+    require([one.name for one in file.instances] == list(fleet.instances), "another fleet")
+    require(_rest_of(file) == _rest_of(known), "another configuration", file, known)
+    for spec in file.instances:
+        rollout = view.rollouts.get(spec.worker)
+        expected = {one.name: one for one in known.instances}[spec.name]
+        if rollout is not None and rollout.progress in _WENT_BACK:
+            before = {one.name: one for one in rollout.before}.get(spec.name)
+            require(expected in (spec, before), "neither before nor after", expected, spec, before)
+        else:
+            require(expected == spec, "not what the file says", expected, spec)
+        instance = fleet.instances[spec.name]
+        require(instance.spec == expected, "not what was applied", instance, expected)
+    for rollout in view.rollouts.values():
+        require(not rollout.active or _is_held_up(rollout, view), "a roll-out is stuck", rollout)
+
+
+def _rest_of(configuration: Configuration) -> Configuration:
+    return replace(configuration, instances=(), spares=())
+
+
+def _is_held_up(rollout: Rollout, view: View) -> bool:
+    """Whether it waits for an instance that is wanted and cannot be RUNNING now."""
+    return any(
+        one.wanted and not isinstance(one.state, Running) for one in view.members(rollout.worker)
+    )
+
+
+def _is_as_good_as_new(world: "World") -> None:
+    """A fleet that is restored from what the keeper remembers is the same and has nothing to do."""
+    keeper, fleet = world.keeper, world.fleet
+    fresh = Fleet.restore(
+        keeper.configuration,
+        keeper.remembered.values(),
+        held=False,
+        shutdown=None,
+        rollouts=keeper.rollouts.values(),
+        clock=fleet.clock,
+    )
+    require(fresh.deadline() == fleet.deadline(), "deadlines differ", fresh.deadline())
+    fresh.recover(keeper.now)
+    require(dict(fresh.instances) == dict(fleet.instances), "a recovery would change something")
+    require(fresh.deadline() == fleet.deadline(), "deadlines differ after a recovery")
