@@ -26,7 +26,7 @@ from supervisord_lite.core.spec import (
 )
 
 CPU_WINDOW = 60.0  # seconds: as long as a burst of work may last that is nothing to worry about
-_LABEL = re.compile(r"[A-Za-z0-9_./:@+-]{0,64}", re.ASCII)
+_LABEL = re.compile(r"[A-Za-z0-9_./:+-]{0,64}", re.ASCII)
 _UNSAID_UPDATE = UpdatePolicy()
 
 
@@ -38,7 +38,7 @@ def labels_of(
     for key, value in sorted(labels.items()):
         text = filling.text(value, place.within(key))
         if not _LABEL.fullmatch(text):
-            allowed = "up to 64 letters, digits, _ . / : @ + -"
+            allowed = "up to 64 letters, digits, _ . / : + -"
             place.within(key).refuse(f"cannot use {quoted(text)} as a label ({allowed})")
         found.append((key, text))
     return tuple(found)

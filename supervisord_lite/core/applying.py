@@ -33,7 +33,7 @@ class Applying:
             self._declared.setdefault(spec.worker, {})[spec.name] = spec
 
     def adopt_configuration(self, configuration: Configuration, out: list[Command]) -> None:
-        """This is what the instances are to become."""
+        """From now on the instances are to become what it says."""
         self.declare(configuration)
         out.append(RememberFleet(configuration))
 

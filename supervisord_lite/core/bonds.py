@@ -7,6 +7,7 @@ change costs the same however many instances a worker has.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 from supervisord_lite.core import reason
 from supervisord_lite.core.moment import OPEN, Gate
@@ -43,7 +44,7 @@ _BLOCKED = _mask(_FAILED, *Condition)
 
 
 def meaning(instance: Instance) -> int:
-    """Which conditions hold for this instance, and which cannot come true by themselves, as bits."""
+    """Which conditions hold for it, and which cannot come true by themselves, as bits."""
     state = instance.state
     match state:
         case Running():
@@ -100,6 +101,21 @@ class _Tally:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """Whom a change of an instance may concern: `cleared` workers have nobody to wait for on their
+    way down. The dependents of its worker have to look at their gates if `changed`, and have lost
+    some conditions.
+    """
+
+    cleared: tuple[str, ...] = ()
+    lost: tuple[Condition, ...] = ()
+    changed: bool = False
+
+
+NOBODY = Moved()
+
+
 class Bonds:
     """Kept up to date by `note`; all questions are about the fleet as it is then."""
 
@@ -111,7 +127,7 @@ class Bonds:
 
     # ------------------------------------------------------------- keeping up to date
 
-    def note(self, before: Instance | None, after: Instance | None) -> "Moved":
+    def note(self, before: Instance | None, after: Instance | None) -> Moved:
         """An instance has changed (None: it is not there). Answers whom that may concern."""
         known = after or before
         assert known is not None
@@ -123,20 +139,21 @@ class Bonds:
             members[known.spec.name] = after
         cleared = self._note_bonds(before, after)
         tally = self._tallies.get(worker)
+        if tally is None:
+            return Moved(cleared) if cleared else NOBODY
         meant = _meant(before), _meant(after)
-        if tally is None or meant[0] == meant[1]:
-            return Moved(worker, cleared, ())
+        if meant[0] == meant[1]:
+            return Moved(cleared)
         was = tally.verdict()
         for value, by in zip(meant, (-1, 1), strict=True):
             if value is not None:
                 tally.add(value, by)
-        held = was if was == tally.verdict() else ()
         lost = tuple(
             condition
             for condition, did in zip(Condition, was, strict=False)
             if did and not tally.holds(condition)
         )
-        return Moved(worker, cleared, lost, changed=not held)
+        return Moved(cleared, lost, changed=was != tally.verdict())
 
     def _note_bonds(self, before: Instance | None, after: Instance | None) -> tuple[str, ...]:
         """Keep the index of dependents, and the count of those that go down; answers the workers
@@ -265,21 +282,3 @@ class Bonds:
 def _meant(instance: Instance | None) -> int | None:
     """None for what does not count: it is not there, or is about to leave."""
     return None if instance is None or instance.retiring else meaning(instance)
-
-
-class Moved:
-    """Whom a change may concern: `cleared` workers have nobody to wait for on their way down; the
-    dependents of `worker` have to look at their gates if `changed`, and have lost conditions.
-    """
-
-    __slots__ = ("changed", "cleared", "lost", "worker")
-
-    def __init__(
-        self,
-        worker: str,
-        cleared: tuple[str, ...],
-        lost: tuple[Condition, ...],
-        *,
-        changed: bool = False,
-    ) -> None:
-        self.worker, self.cleared, self.lost, self.changed = worker, cleared, lost, changed

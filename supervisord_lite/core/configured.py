@@ -30,7 +30,7 @@ from supervisord_lite.core.state import (
 )
 
 
-def add(instance: Instance, start: bool, at: Moment) -> Step:  # noqa: FBT001 - it is the event's
+def add(instance: Instance, start: bool, at: Moment) -> Step:
     """A new instance starts by itself or rests. Either is remembered: what is once known is not
     taken for new when its `autostart` changes.
     """
@@ -52,7 +52,9 @@ def replace_spec(instance: Instance, spec: InstanceSpec, at: Moment) -> Step:
     state = instance.state
     match state:
         case Starting() | Readying() | Running():
-            down, orders, why = go_down(instance, state, at, reason.PROGRAM_CHANGED)
+            # By its old rungs, but with the new hooks: the old ones are nowhere any more.
+            leaving = replace(instance, spec=replace(spec, stop=before.stop))
+            down, orders, why = go_down(leaving, state, at, reason.PROGRAM_CHANGED)
             known = replace(down, spec=spec, timetable=after.timetable)
             return known, orders, why
         case Parting() | Stopping():
@@ -78,7 +80,7 @@ def _rescheduled(instance: Instance, before: InstanceSpec, at: Moment) -> Instan
 
 
 def _adjust(instance: Instance, at: Moment) -> Step:
-    """The process does not notice; but what it no longer has to wait for is no longer waited for."""
+    """The process does not notice; what need not be waited for any more is not waited for."""
     state = instance.state
     if isinstance(state, Readying) and instance.spec.ready is None:
         return became_ready(instance, at, reason.READY)

@@ -22,7 +22,6 @@ from supervisord_lite.core.spec import (
     Condition,
     Configuration,
     Dependency,
-    HookPoint,
     InstanceSpec,
     Kind,
     OnFailedDependency,

@@ -194,7 +194,7 @@ class Fleet:
             case Spawned() | SpawnFailed() | MainExited() | Emptied():
                 self._take_fact(event, now, out)
             case BecameReady() | TimeExtended() | HealthFound() | RunCondemned():
-                self._roster.advance_each((event.instance,), event, now, out)
+                self._roster.find(event, now, out)
             case AlarmRang():
                 self._ring(now, out)
             case ClockSet():
@@ -226,8 +226,7 @@ class Fleet:
                 roster.advance_each(needed, StartRequested(tuple(needed)), now, out)
                 roster.advance_each(event.instances, event, now, out)
             case RestartRequested():
-                roster.lose(event.instances, now, out)
-                roster.advance_each(roster.bonds.downwards(event.instances), event, now, out)
+                roster.restart(event, now, out)
             case RolloutRequested() | RolloutUndone():
                 for worker in event.workers:
                     self._roll_out(worker, now, out, undo=isinstance(event, RolloutUndone))
@@ -274,8 +273,7 @@ class Fleet:
             for name, one in self.instances.items()
             if (one.wanted or one is instance) and not one.retiring
         ]
-        event = RestartRequested(tuple(names), why)
-        self._roster.advance_each(self.bonds.downwards(names), event, now, out)
+        self._roster.restart(RestartRequested(tuple(names), why), now, out)
 
     # ------------------------------------------------------------- facts
 
@@ -370,7 +368,7 @@ class Fleet:
             self._hasten(KILLED, now, out)
             return
         self._finished = True
-        alive = (name for name, one in self.instances.items() if live_run(one.state) is not None)
+        alive = (name for name, one in self.instances.items() if is_busy(one))
         out.append(Finish(tuple(alive), self.shutdown.code))
 
     def _set_clock(self, event: ClockSet, now: float, out: list[Command]) -> None:

@@ -33,6 +33,8 @@ class Ended:
 
 
 def declared(instance: Instance, point: HookPoint) -> Hook | None:
+    if not instance.spec.hooks:
+        return None
     return next((hook for hook in instance.spec.hooks if hook.point is point), None)
 
 

@@ -30,6 +30,7 @@ from supervisord_lite.core.state import (
 )
 
 HURRIED_WAIT = 1.0  # seconds that each rung has left once a shutdown is hastened
+KILLING = (Rung(KILL, Target.TREE, HURRIED_WAIT),)  # all that is left of a ladder in the end
 
 
 def go_down(
@@ -48,7 +49,8 @@ def go_down(
         waiting = Stopping(state.run, None, rungs, 0, at.now, None, at.now, asked, fault=fault)
         return replace(instance, state=waiting), (), why
     started = state.started if isinstance(state, Running) else state.since
-    parting = Parting(state.run, state.pid, at.now, started, asked, fault)
+    rungs = instance.spec.stop
+    parting = Parting(state.run, state.pid, rungs, at.now, started, asked, fault)
     return depart(instance, parting, at, why)
 
 
@@ -56,6 +58,8 @@ def depart(instance: Instance, state: Parting, at: Moment, why: str = "") -> Ste
     """Climb onto the first rung, unless something has to come before it: those that depend on the
     instance, then its `pre_stop` hook.
     """
+    if state.rungs == KILLING:
+        return descend(instance, state, at.now, why)
     if not at.around.clear:
         return replace(instance, state=state), (), why
     if state.hook:
@@ -65,14 +69,14 @@ def depart(instance: Instance, state: Parting, at: Moment, why: str = "") -> Ste
         hooked, orders = hooks.launch(instance, HookPoint.PRE_STOP, state.run, at.now, why)
         if orders:
             return replace(hooked, state=replace(state, hook=True)), orders, why
-    return descend(instance, state, instance.spec.stop, at.now, why)
+    return descend(instance, state, at.now, why)
 
 
-def descend(
-    instance: Instance, state: Parting, rungs: tuple[Rung, ...], now: float, why: str = ""
-) -> Step:
+def descend(instance: Instance, state: Parting, now: float, why: str = "") -> Step:
     """Nothing has to come before the first rung any more."""
-    going = Stopping(state.run, state.pid, rungs, 0, state.since, None, state.started, state.asked)
+    going = Stopping(
+        state.run, state.pid, state.rungs, 0, state.since, None, state.started, state.asked
+    )
     return stand(instance, replace(going, fault=state.fault), 0, now, why)
 
 
@@ -128,6 +132,8 @@ def hasten(instance: Instance, level: int, now: float) -> Step:
 
 def _shorten(instance: Instance, now: float) -> Step:
     state = instance.state
+    if isinstance(state, Parting):
+        return replace(instance, state=replace(state, rungs=hurried(state.rungs))), (), ""
     if not isinstance(state, Stopping):
         return instance, (), ""
     due = None if state.deadline is None else min(state.deadline, now + HURRIED_WAIT)
@@ -140,12 +146,12 @@ def hurried(rungs: tuple[Rung, ...]) -> tuple[Rung, ...]:
 
 
 def _kill_tree(instance: Instance, now: float) -> Step:
-    state, rungs = instance.state, (Rung(KILL, Target.TREE, HURRIED_WAIT),)
+    state = instance.state
     if isinstance(state, Parting):
-        return descend(instance, state, rungs, now)
+        return descend(instance, replace(state, rungs=KILLING), now)
     if not isinstance(state, Stopping):
         return instance, (), ""
-    kill = replace(state, rungs=rungs, rung=0)
+    kill = replace(state, rungs=KILLING, rung=0)
     if state.pid is None and state.exit is None:
         return replace(instance, state=kill), (), ""
     return stand(instance, kill, 0, now)

@@ -57,14 +57,14 @@ class UnixProbe:
 
 @dataclass(frozen=True, slots=True)
 class FileProbe:
-    """This file is there, and has been made or changed since the run began."""
+    """The file is there, and has been made or changed since the run began."""
 
     path: str
 
 
 @dataclass(frozen=True, slots=True)
 class ExecProbe:
-    """This command, run like the worker itself, ends with exit code 0."""
+    """The command, run like the worker itself, ends with exit code 0."""
 
     argv: tuple[str, ...]
 

@@ -3,8 +3,8 @@
 Pure functions that are handed the time. `worker` asks and acts; nothing here knows of states.
 
 A *failed start* is a run shorter than `stable_after` (whatever its exit code), a task's or job's
-run that did not succeed, or a spawn that failed. Failed starts in a row are the exponent of the delay;
-failed starts within the sliding window of the limit decide when to give up.
+run that did not succeed, or a spawn that failed. Failed starts in a row are the exponent of the
+delay; failed starts within the sliding window of the limit decide when to give up.
 """
 
 from dataclasses import dataclass

@@ -117,9 +117,10 @@ class Rollouts:
         turns = dict(rollout.runs)
         for name, spec in self._host.declared(rollout.worker).items():
             instance = self._host.member(name)
-            if instance is not None and instance.spec != spec:
-                if name not in turns or not restarts(instance.spec, spec):
-                    self._host.advance(name, SpecReplaced(spec), now, out)
+            if instance is None or instance.spec == spec:
+                continue
+            if name not in turns or not restarts(instance.spec, spec):
+                self._host.advance(name, SpecReplaced(spec), now, out)
 
     def undo(self, worker: str, now: float, out: list[Command]) -> None:
         """Back to what was before the last roll-out, by another one."""

@@ -116,9 +116,10 @@ def judge(
     done = [one for one in ours if one not in due]
     if rollout.spare is not None and rollout.spare in members:
         done.append(members[rollout.spare])
-    if rollout.progress is Progress.UNDER_WAY and policy.abort_on_failure:
-        if problem := _failure([one for one in done if one.last_run > runs.get(one.spec.name, 0)]):
-            return Failed(problem)
+    may_fail = rollout.progress is Progress.UNDER_WAY and policy.abort_on_failure
+    begun = [one for one in done if one.last_run > runs.get(one.spec.name, 0)]
+    if may_fail and (problem := _failure(begun)):
+        return Failed(problem)
     # What is not RUNNING anyway is replaced first, and costs nothing.
     if idle := tuple(one.spec.name for one in due if not isinstance(one.state, Running)):
         return Turn(idle)
@@ -169,7 +170,18 @@ def _not_settled(
     all_touched = len(done) >= len(rollout.runs)
     if away and (len(away) >= at_once or all_touched):
         return Wait(None, f"waits for {away[0]} to be RUNNING")
-    since = max((one.state.since for one in wanted if isinstance(one.state, Running)), default=None)
-    if since is not None and rollout.progress is Progress.UNDER_WAY and now < since + policy.pause:
-        return Wait(since + policy.pause, "pauses")
+    settles = max((_settles_at(one, policy.pause) for one in wanted), default=now)
+    if rollout.progress is Progress.UNDER_WAY and now < settles:
+        why = "pauses" if policy.pause else "waits for the last start to be stable"
+        return Wait(settles, why)
     return None
+
+
+def _settles_at(instance: Instance, pause: float) -> float:
+    """When a new run counts: one that does not say by itself that it is ready has to be stable."""
+    state = instance.state
+    if not isinstance(state, Running):
+        return 0.0
+    if instance.spec.ready is not None:
+        return state.since + pause
+    return max(state.since + pause, state.started + instance.spec.restart.stable_after)

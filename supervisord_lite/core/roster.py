@@ -10,13 +10,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from supervisord_lite.core.alarms import Alarms
-from supervisord_lite.core.bonds import Bonds
+from supervisord_lite.core.bonds import NOBODY, Bonds
 from supervisord_lite.core.command import CloseWriters, Command, OpenWriters
 from supervisord_lite.core.event import (
     DependencyLost,
+    Finding,
     GateMoved,
     Hastened,
     InstanceEvent,
+    RestartRequested,
+    RunCondemned,
     SpecReplaced,
 )
 from supervisord_lite.core.moment import ALONE, Around, Clock
@@ -27,7 +30,6 @@ from supervisord_lite.core.state import (
     Instance,
     Parting,
     Stopped,
-    Stopping,
     due,
     live_run,
 )
@@ -100,7 +102,7 @@ class Roster:
         out += map(OpenWriters, opened)
         out += orders[1:]
         out += map(CloseWriters, closed)
-        if self.hurry and _was_out_of_reach(before, after):
+        if self.hurry and len(after.hooks) > len(before.hooks):  # this one must hurry too
             self._agenda.append((name, Hastened(self.hurry)))
 
     def work_off(self, now: float, out: list[Command]) -> None:
@@ -130,7 +132,7 @@ class Roster:
             self.instances.pop(name, None)
         else:
             self.instances[name] = after
-        self.busy += _is_busy(after) - (before is not None and _is_busy(before))
+        self.busy += is_busy(after) - (before is not None and is_busy(before))
         deadline = due(after)
         if deadline is not None and (before is None or after is not before):
             self.alarms.set(deadline, name, len(self.instances))
@@ -141,24 +143,53 @@ class Roster:
         return self._writers.count(before, left)
 
     def _tell_others(self, before: Instance | None, after: Instance | None) -> None:
+        known = after or before
+        assert known is not None
+        worker = known.spec.worker
+        if worker in self.watched:
+            self.moved[worker] = None
         moved = self.bonds.note(before, after)
-        for worker in moved.cleared:
-            for name, instance in self.bonds.members(worker).items():
+        if moved is NOBODY:
+            return
+        for cleared in moved.cleared:
+            for name, instance in self.bonds.members(cleared).items():
                 if isinstance(instance.state, Parting):
                     self._agenda.append((name, GateMoved()))
         if moved.changed:
-            for name, dependency in self.bonds.dependents(moved.worker):
+            for name, dependency in self.bonds.dependents(worker):
                 if dependency.restart_with and dependency.condition in moved.lost:
-                    self._agenda.append((name, DependencyLost(moved.worker)))
+                    self._agenda.append((name, DependencyLost(worker)))
                 self._agenda.append((name, GateMoved()))
-        if moved.worker in self.watched:
-            self.moved[moved.worker] = None
 
     def _due(self, name: str) -> float | None:
         instance = self.instances.get(name)
         return None if instance is None else due(instance)
 
     # ------------------------------------------------------------- several at once
+
+    def find(self, event: Finding, now: float, out: list[Command]) -> None:
+        """Something is found out about a run. If it is to be restarted for that, as if somebody
+        had asked, it takes those along that are restarted with it.
+        """
+        instance = self.instances.get(event.instance)
+        if instance is None:
+            return
+        restarts = isinstance(event, RunCondemned) and not event.failure
+        if restarts and live_run(instance.state) == event.run:
+            self.lose((event.instance,), now, out)
+        self.advance(event.instance, event, now, out)
+
+    def restart(self, event: RestartRequested, now: float, out: list[Command]) -> None:
+        """What is up goes down, in its order, before all else begins: nothing is to start upon what
+        is about to go.
+        """
+        self.lose(event.instances, now, out)
+        known = [name for name in event.instances if name in self.instances]
+        order = self.bonds.downwards(known)
+        self.advance_each(sorted(order, key=self._is_down), event, now, out)
+
+    def _is_down(self, name: str) -> bool:
+        return live_run(self.instances[name].state) is None
 
     def members(self, worker: str) -> Mapping[str, Instance]:
         """The instances of a worker that are not about to leave."""
@@ -176,21 +207,11 @@ class Roster:
                 self.advance(name, DependencyLost(lost), now, out)
 
 
-def _is_busy(instance: Instance) -> bool:
+def is_busy(instance: Instance) -> bool:
+    """Whether it has a process, its own or a hook's."""
     return live_run(instance.state) is not None or bool(instance.hooks)
 
 
 def _has_just_ended(before: Instance | None, after: Instance) -> bool:
     ended = isinstance(after.state, Exited | Fatal)
     return ended and before is not None and not isinstance(before.state, Exited | Fatal)
-
-
-def _was_out_of_reach(before: Instance, after: Instance) -> bool:
-    """Whether the run has just come to where a shutdown's haste can reach it: before, it waited to
-    be signalled, or for the answer to its spawn.
-    """
-    if isinstance(before.state, Parting):
-        return True
-    if not isinstance(before.state, Stopping) or before.state.pid is not None:
-        return False
-    return isinstance(after.state, Parting | Stopping) and after.state.pid is not None

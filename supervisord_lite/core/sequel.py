@@ -81,7 +81,10 @@ def obey(
     match verdict:
         case Again(until, attempts, failures):
             problem = why if attempts else None
-            known = replace(instance, attempts=attempts, failures=failures, problem=problem)
+            was = (instance.attempts, instance.failures, instance.problem)
+            known = instance
+            if was != (attempts, failures, problem):
+                known = replace(instance, attempts=attempts, failures=failures, problem=problem)
             if until <= at.now:
                 return begin(known, at, why, *orders)
             return replace(known, state=Backoff(until, why)), orders, why

@@ -24,11 +24,13 @@ def begin(instance: Instance, at: Moment, why: str, *before: Command) -> Step:
             return instance, before, ""
         return replace(instance, state=obstacle, wanted=True), before, _why_not(obstacle, why)
     run = instance.last_run + 1
-    begun = history.began(replace(instance, wanted=True, last_run=run), run, at, why)
     if hooks.declared(instance, HookPoint.PRE_START) is None:
-        return spawn(begun, run, at, why, *before)
-    prepared = replace(begun, state=Preparing(run, at.now))
-    hooked, orders = hooks.launch(prepared, HookPoint.PRE_START, run, at.now, why)
+        starting = replace(instance, state=Starting(run, at.now), wanted=True, last_run=run)
+        spawn_it = Spawn(instance.spec.name, run)
+        return history.began(starting, run, at, why), (*before, spawn_it), why
+    prepared = replace(instance, state=Preparing(run, at.now), wanted=True, last_run=run)
+    known = history.began(prepared, run, at, why)
+    hooked, orders = hooks.launch(known, HookPoint.PRE_START, run, at.now, why)
     return hooked, (*before, *orders), why
 
 

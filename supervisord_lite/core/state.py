@@ -112,12 +112,13 @@ class Fault:
 @dataclass(frozen=True, slots=True)
 class Parting:
     """STOPPING: `run` is to be ended but has not been signalled: instances that depend on this one
-    go down first, then the `pre_stop` hook runs (`hook`: it is under way, or is over). `started`,
-    `asked` and `fault` are as in `Stopping`.
+    go down first, then the `pre_stop` hook runs (`hook`: it is under way, or is over). `rungs`,
+    `started`, `asked` and `fault` are as in `Stopping`.
     """
 
     run: int
     pid: int
+    rungs: tuple[Rung, ...]
     since: float
     started: float
     asked: bool

@@ -76,7 +76,10 @@ def _spawned(instance: Instance, fact: Spawned, at: Moment) -> Step:
         readying = Readying(fact.run, fact.pid, since, since + ready.timeout)
         return replace(instance, state=readying), (), reason.STARTED
     if isinstance(state, Stopping) and state.pid is None and state.exit is None:
-        parting = Parting(state.run, fact.pid, state.since, since, state.asked, state.fault)
+        if at.around.clear and hooks.declared(instance, HookPoint.PRE_STOP) is None:
+            return stand(instance, replace(state, pid=fact.pid), 0, at.now)
+        rungs, fault = state.rungs, state.fault
+        parting = Parting(state.run, fact.pid, rungs, state.since, since, state.asked, fault)
         return depart(instance, parting, at)
     if isinstance(state, Readying | Running | Parting | Stopping) and state.pid != fact.pid:
         # It has another main process now (MAINPID of sd_notify(3)).
@@ -132,7 +135,7 @@ def _sweep(
 
 def _leftovers(instance: Instance, state: Parting, fact: MainExited, at: Moment) -> Step:
     """The main process is gone before anybody has signalled it; what it left behind is swept."""
-    rungs = leftover_rungs(instance.spec.stop)
+    rungs = leftover_rungs(state.rungs)
     swept = Stopping(state.run, state.pid, rungs, 0, state.since, None, state.started, state.asked)
     return stand(instance, replace(swept, exit=fact.exit, fault=state.fault), 0, at.now)
 

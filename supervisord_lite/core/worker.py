@@ -71,6 +71,7 @@ from supervisord_lite.core.found import found
 from supervisord_lite.core.ladder import climb, depart, go_down, hasten
 from supervisord_lite.core.moment import ALONE, Around, Moment
 from supervisord_lite.core.sequel import afresh
+from supervisord_lite.core.spec import HookPoint
 from supervisord_lite.core.start import Step, begin
 from supervisord_lite.core.state import (
     Backoff,
@@ -199,7 +200,8 @@ def _gate_moved(instance: Instance, at: Moment) -> Step:
     state = instance.state
     if isinstance(state, Waiting | Blocked):
         return begin(instance, at, reason.DEPENDENCIES_MET)
-    if isinstance(state, Parting) and at.around.clear and not state.hook:
+    hooked = hooks.under_way(instance, HookPoint.PRE_STOP)
+    if isinstance(state, Parting) and at.around.clear and hooked is None:
         return depart(instance, state, at)
     return instance, (), ""
 

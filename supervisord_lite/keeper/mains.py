@@ -104,7 +104,7 @@ class Mains:
             self._end(run, status)
             return
         # A former main process. Its number may be given to anybody from now on.
-        self._trees.note_members(run)
+        self._trees.note_members(run, fresh=True)
         if (entry := read_entry(run.pid)) is not None and entry.started == run.started:
             run.groups = groups_of(run, entry)
 

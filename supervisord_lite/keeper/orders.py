@@ -58,7 +58,12 @@ def _drop(keeper: "Keeper", order: Order, _: list[int]) -> None:
 
 
 def _spawn(keeper: "Keeper", order: Order, _: list[int]) -> None:
-    """Have a run made, and tell of it."""
+    """Have a run made, and tell of it.
+
+    `streams` says what 0, 1 and 2 are (`_stream`), `extra`, if it is there, what descriptors of
+    other numbers are, which are its keys (`_further`). The descriptors must be held until the
+    answer is told.
+    """
     run = Run(order["instance"], order["run"])
     if keeper.runs.refusal(run.instance, run.number):
         return  # a resend; what is true of the run has been told, or will be

@@ -9,10 +9,11 @@ From the manager, a packet holds `orders`, a list that the keeper obeys whole, i
     {"do": "remember", "name", "value"}          keep this record; null drops it
     {"do": "hold", "name"}                       keep the descriptor that came along; replaces
     {"do": "drop", "names"}                      let descriptors go
-    {"do": "spawn", "instance", "run", "program", "streams"}
+    {"do": "spawn", "instance", "run", "program", "streams", "extra"}    see `orders`
     {"do": "signal", "instance", "run", "signal", "to"}
     {"do": "sweep", "instance", "run"}           tell when nothing of the run is left
     {"do": "bury", "instance", "run"}            its facts need not be told again
+    {"do": "main", "instance", "run", "pid"}     its main process is this one from now on
     {"do": "notify", "state"}                    sd_notify(3)
     {"do": "despair", "traceback"}               the manager's last words
     {"do": "leave"}                              exit, touch no worker
@@ -26,13 +27,21 @@ From the keeper, a packet is one of
     {"tell": "records", "records"}               what was remembered
     {"tell": "held", "names"}                    descriptors, which came along in this order
     {"tell": "restored"}                         that was all
-    {"tell": "spawned", "instance", "run", "pid", "adopted"}
-    {"tell": "failed", "instance", "run", "stage", "errno", "message"}
-    {"tell": "exited", "instance", "run", "status", "emptied"}    a wait status; null: unknown
-    {"tell": "emptied", "instance", "run"}
+    {"tell": "spawned", "instance", "run", "pid", "adopted", "since"}
+    {"tell": "failed", "instance", "run", "stage", "errno", "message", "at"}
+    {"tell": "exited", "instance", "run", "status", "at", "emptied", "emptied_at"}
+    {"tell": "emptied", "instance", "run", "at"}
+    {"tell": "main", "instance", "run", "pid"}            the answer to an order to replace it
+    {"tell": "refused_main", "instance", "run", "pid"}    or this; no level, told once
     {"tell": "signalled", "signal"}              the daemon got a signal
 
-Facts about a run are levels: each new manager is told them again until the run is buried.
+Facts about a run are levels: each new manager is told them again until the run is buried. A status
+is one of wait(2), or null where nobody could tell it. Times are seconds of CLOCK_MONOTONIC, null
+where no keeper saw what happened.
+
+An `exited` can be taken back by a `main`: a program may name another main process and end before
+the name has been heard. A manager that hears such names reads them before it believes an `exited`
+that has left something behind, and waits for the answer (`mains`).
 """
 
 import errno

@@ -98,9 +98,9 @@ class Trees:
             self._snapshot = recent
         return recent
 
-    def note_members(self, run: Run) -> None:
+    def note_members(self, run: Run, *, fresh: bool = False) -> None:
         """Remember who belongs to the run while its main process still ties them together."""
-        run.known.update(self.snapshot([run]).members(run))
+        run.known.update(self.snapshot([run], fresh=fresh).members(run))
 
     def member(self, run: Run, pid: int) -> Entry | None:
         """The process, if it lives, belongs to the run, and is not the main one of another."""

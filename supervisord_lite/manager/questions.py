@@ -56,6 +56,8 @@ class NotYet:
     at: float | None = None
 
 
+GONE = Verdict(ok=False, message="removed from the configuration")
+
 Answer = Verdict | NotYet
 Question = Callable[[float], Answer]
 
@@ -74,7 +76,8 @@ class Questions:
 
     def down(self, name: str) -> Question:
         """Whether nothing of the instance lives any more."""
-        return self._about(name, lambda instance, _: is_down(instance))
+        gone = Verdict(ok=True, message="removed from the configuration")
+        return self._about(name, lambda instance, _: is_down(instance), gone)
 
     def ran(self, name: str, run: int) -> Question:
         """How that run has ended, which may not have begun yet."""
@@ -105,12 +108,12 @@ class Questions:
 
         return ask
 
-    def _about(self, name: str, ask: Callable[[Instance, float], Answer]) -> Question:
+    def _about(
+        self, name: str, ask: Callable[[Instance, float], Answer], gone: Verdict = GONE
+    ) -> Question:
         def look(now: float) -> Answer:
             instance = self._fleet.instances.get(name)
-            if instance is None:
-                return Verdict(ok=False, message="removed from the configuration")
-            return ask(instance, now)
+            return gone if instance is None else ask(instance, now)
 
         return look
 

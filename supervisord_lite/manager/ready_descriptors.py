@@ -31,11 +31,12 @@ Hold = Callable[[str, int], None]
 
 @dataclass(slots=True, eq=False)
 class _Pipe:
-    """The read end that belongs to a run."""
+    """The read end that belongs to a run; `ended`: nothing more is looked for in it."""
 
     read: int
     run: int
     watched: bool = False
+    ended: bool = False
 
 
 class ReadyDescriptors:
@@ -106,15 +107,14 @@ class ReadyDescriptors:
     def _read(self, name: str, pipe: _Pipe) -> None:
         """Look at what came before it is taken: should we be killed in between, it is there yet."""
         data = _peek(pipe.read)
-        if b"\n" in data:
-            self._take(BecameReady(name, pipe.run))
-            if self._pipes.get(name) is pipe:  # it is not waited for any more
-                asyncio.get_running_loop().remove_reader(pipe.read)
-        elif not data:
+        pipe.ended = not data or b"\n" in data
+        if pipe.ended:
             asyncio.get_running_loop().remove_reader(pipe.read)
         else:
             with suppress(BlockingIOError):
                 os.read(pipe.read, len(data))
+        if data and pipe.ended:
+            self._take(BecameReady(name, pipe.run))
 
 
 def _peek(pipe: int) -> bytes:

@@ -85,10 +85,10 @@ class Views:
         if shown is not None and shown[0] is instance and shown[1] == logs and shown[2] == extra:
             return shown[3]
         by_stream = dict(zip(_STREAMS, logs, strict=True))
-        shown_now = view(instance, by_stream, self._offset)
+        row = view(instance, by_stream, self._offset)
         if extra is not _NOTHING:
-            shown_now.update(_of_extra(extra))
-        text = json.dumps(shown_now)
+            row.update(_of_extra(extra))
+        text = json.dumps(row)
         if len(self._shown) > 2 * len(self._fleet.instances):
             self._shown.clear()  # most of it is about instances that are gone
         self._shown[name] = (instance, logs, extra, text)

@@ -148,10 +148,12 @@ class WatchedTree:
     def _take_named(self, node: Node, state: State, change: Change) -> None:
         path = os.path.join(node.path, change.name)
         former = node.below.get(change.name)
+        if former is not None and change.mask & inotify.IN_CREATE and change.of_directory:
+            return  # old news: it was listed before we read of it
         if former is not None and change.mask & (_WENT | _APPEARED):
             self._drop(former)
-            if not (change.mask & inotify.IN_DELETE and change.of_directory):
-                self.changed[path] = None  # it went with all that was in it
+            if not change.of_directory or change.mask & inotify.IN_MOVED_FROM:
+                self.changed[path] = None  # a link that leads elsewhere, or all that was in it
         if change.mask & _APPEARED and os.path.isdir(path):
             # What is in it by now is new, whether or not it came before our watch.
             self._enter(Node(self, node, change.name, state), self.changed)

@@ -127,8 +127,8 @@ def test_plan_tells_and_reload_does(shop: Shop) -> None:
         f"web: {{command: {SLEEP}, umask: '0027'}}\nnew: {{command: {SLEEP}}}\n"
         f"kept: {{command: {SLEEP}, restart: {{delay: 3s}}}}"
     )
-    planned = shop.slctl("plan", "--detailed-exitcode")
-    assert planned.returncode == 10
+    planned = shop.slctl("plan")
+    assert planned.returncode == 2
     for word in ("restart  web:0", "program.umask: none -> ", "stop     old:0", "start    new:0"):
         assert word in planned.stdout
     assert "adjust   kept:0" in planned.stdout
@@ -136,7 +136,7 @@ def test_plan_tells_and_reload_does(shop: Shop) -> None:
     assert shop.slctl("reload").stdout == planned.stdout
     assert shop.pids("kept") == [kept]
     assert shop.pids("web") != [web]
-    assert shop.slctl("plan", "--detailed-exitcode").returncode == 0
+    assert shop.slctl("plan").returncode == 0
 
 
 def test_bad_configuration_changes_nothing(shop: Shop) -> None:
@@ -149,6 +149,32 @@ def test_bad_configuration_changes_nothing(shop: Shop) -> None:
     assert f"{shop.file}:6:" in refused.stderr
     assert 'did you mean "command"?' in refused.stderr
     assert shop.pids("web") == before
+
+
+def test_errors_of_a_plan_are_no_changes(shop: Shop) -> None:
+    """Exit code 2 of a plan means changes, so a broken file and wrong arguments are 1."""
+    shop.run(f"web: {{command: {SLEEP}}}")
+    shop.configure("web: {comand: x}")
+    broken = shop.slctl("plan")
+    assert (broken.returncode, broken.stdout) == (1, "")
+    assert f"{shop.file}:6:" in broken.stderr
+    assert shop.slctl("plan", "--frobnicate").returncode == 1
+
+
+def test_labels_choose_instances(shop: Shop) -> None:
+    """Whatever takes names takes labels, and several selectors are one."""
+    shop.run(
+        f"web: {{command: {SLEEP}, instances: 2, labels: {{tier: front, team: shop}}}}\n"
+        f"api: {{command: {SLEEP}, labels: {{tier: front}}}}\n"
+        f"db: {{command: {SLEEP}}}"
+    )
+    stopped = shop.slctl("stop", "-l", "tier=front", "-l", "team")
+    assert stopped.stdout == "web:0: STOPPED\nweb:1: STOPPED\n"
+    listed = shop.slctl("status", "-l", "tier!=front").stdout
+    assert [line.split()[0] for line in listed.splitlines()] == ["db:0"]
+    assert shop.slctl("pid", "*:0", "-l", "tier").stdout == f"{shop.pids('api')[0]}\n"
+    assert shop.slctl("stop", "-l", "tier=nobody").returncode == 4
+    assert shop.slctl("stop", "-l", "tier==").returncode == 2
 
 
 def test_logs_show_the_last_lines_with_names(shop: Shop) -> None:

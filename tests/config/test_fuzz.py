@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from supervisord_lite.config import lifecycle
 from supervisord_lite.config.compiler import compile_files
 from supervisord_lite.config.errors import Invalid
-from supervisord_lite.config import lifecycle
 from supervisord_lite.config.model import Channel, File, Restart, Rung, Supervisor, Ulimit, Worker
 from supervisord_lite.config.model import Output as StreamKeys
 
@@ -19,7 +19,8 @@ LINE = re.compile(r"t\.yaml:\d+:\d+: ([^\n]+: )?cannot [^\n]+")
 
 words = st.sampled_from(
     ["", "1", "5s", "TERM", "always", "yes", "pipe", "task", "p", "root", "a b", "{instance}", "/x"]
-    + ["job", "a", "b", "a:1", "http://a/", "* * * * *", "ready", "rolling", "start-first", "50%"]
+) | st.sampled_from(
+    ["job", "a", "b", "a:1", "http://a/", "* * * * *", "ready", "rolling", "start-first", "50%"]
 )
 texts = words | st.text(alphabet="a1{}$:-/ \"'~\n\u2028", max_size=8)
 shapes = st.recursive(

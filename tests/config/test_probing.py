@@ -141,7 +141,7 @@ def test_instances_that_do_not_differ_share_their_probe(compiled: Compile) -> No
         ("{unix: /%s}" % ("x" * 107), "it has 108 bytes, a socket's path at most 107"),
         ("{file: ''}", "cannot be empty (write a path)"),
         ("{exec: ''}", "cannot be empty (write the program to run)"),
-        ("{exec: \"a 'b\"}", "into words: no closing quotation"),
+        ('{exec: "a \'b"}', "into words: no closing quotation"),
         ("{exec: '{channel.x}'}", "the worker is not connected to it"),
         ("{fd: 2}", "as a whole number from 3 to 1023"),
         ("{notify: s6}", "(try systemd)"),

@@ -63,6 +63,14 @@ def test_the_reference_file_compiles() -> None:
     assert "everything:1" in [spec.name for spec in configuration.instances]
 
 
+@pytest.mark.parametrize(
+    "path", sorted(REFERENCE.parent.glob("*.yaml")), ids=lambda path: path.stem
+)
+def test_every_example_compiles(path: Path) -> None:
+    """Each file that is meant to be tried is a file that loads, without any environment."""
+    assert compile_files([str(path)], {}).configuration.instances
+
+
 def test_the_reference_file_mentions_every_key() -> None:
     """No key is missing from the reference, be it in a comment."""
     text = REFERENCE.read_text()
@@ -77,7 +85,7 @@ def test_the_examples_of_the_document_compile(
     monkeypatch.chdir(tmp_path)
     examples = re.findall(r"```yaml\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
     whole = [text for text in examples if "command:" in text and isinstance(_load(text), dict)]
-    assert len(whole) == 3
+    assert len(whole) == 5
     for text in whole:
         (tmp_path / "example.yaml").write_text(text)
         compile_files(["example.yaml"], {})

@@ -132,8 +132,8 @@ def test_a_translation_fits_its_section(refused: Refuse) -> None:
 def test_the_command_of_a_health_check_is_translated(refused: Refuse) -> None:
     """What Compose calls `test` is the probe `exec`."""
     first, second = refused("workers: {a: {command: a, healthcheck: {test: a}}}")
-    assert first.endswith('cannot find a key named "test" (did you mean "exec"?)')
-    assert "cannot be without a probe" in second
+    assert "cannot be without a probe" in first
+    assert second.endswith('cannot find a key named "test" (did you mean "exec"?)')
 
 
 @pytest.mark.parametrize("path", ["user", "group"])

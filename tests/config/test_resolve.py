@@ -38,6 +38,32 @@ def test_the_runtime_directory_follows_the_user(compiled: Compile) -> None:
     assert other.control.socket == f"{other.runtime_dir}/control.sock"
 
 
+def test_the_state_directory_outlives_a_boot(compiled: Compile) -> None:
+    """Root's is below /var/lib, a user's below XDG_STATE_HOME or the home directory."""
+    own = compiled("workers: {}", XDG_STATE_HOME="/s", HOME="/h").configuration.state_dir
+    home = compiled("workers: {}", XDG_STATE_HOME="relative", HOME="/h").configuration.state_dir
+    homeless = compiled("workers: {}", XDG_RUNTIME_DIR="/r").configuration.state_dir
+    if os.geteuid() == 0:
+        assert own == home == homeless == "/var/lib/supervisord-lite/t"
+    else:
+        assert own == "/s/supervisord-lite/t"
+        assert home == "/h/.local/state/supervisord-lite/t"
+        assert homeless == "/r/supervisord-lite/t/state"
+
+
+def test_a_state_directory_of_ones_own(compiled: Compile, tmp_path: Path) -> None:
+    """A path that is given is relative to the file."""
+    configuration = compiled("supervisor: {state_dir: kept}\nworkers: {}").configuration
+    assert configuration.state_dir == str(tmp_path / "kept")
+
+
+def test_an_unsaid_deadline_is_left_to_the_daemon(compiled: Compile) -> None:
+    """How long a shutdown may take depends on whether the daemon is PID 1, unless the file says."""
+    said = compiled("supervisor: {stop_deadline: 5s}\nworkers: {}").configuration
+    unsaid = compiled("workers: {}").configuration
+    assert (said.stop_deadline, unsaid.stop_deadline) == (5.0, None)
+
+
 def test_a_runtime_directory_of_ones_own_holds_the_socket(
     compiled: Compile, tmp_path: Path
 ) -> None:

@@ -118,12 +118,13 @@ def test_a_later_stop_overrides() -> None:
 
 
 def test_what_leaves_the_configuration_is_told() -> None:
-    """An instance that is gone answers nobody's question."""
+    """An instance that is gone is down for good, and will not come up."""
     fleet = booted(spec())
-    up = Questions(fleet).up("web:0", 0)
+    up, down = Questions(fleet).up("web:0", 0), Questions(fleet).down("web:0")
     fleet.step(Configured(configuration()), 100.1)
     fleet.step(MainExited("web:0", 1, WELL, emptied=True), 100.2)
     assert up(100.2) == Verdict(ok=False, message="removed from the configuration")
+    assert down(100.2) == Verdict(ok=True, message="removed from the configuration")
 
 
 def test_down_is_when_nothing_lives() -> None:
@@ -309,8 +310,12 @@ def test_waiters_look_again_when_something_changes() -> None:
 
 def test_a_change_of_a_rollout_reaches_those_who_wait_for_its_instances() -> None:
     """By the worker's name, however many of its instances they wait for."""
-    answers = {"web:0": NotYet("x"), "web:1": NotYet("x")}
-    questions: dict[str, Question] = {name: lambda _, n=name: answers[n] for name in answers}
+    answers: dict[str, NotYet | Verdict] = {"web:0": NotYet("x"), "web:1": NotYet("x")}
+
+    def ask(name: str) -> Question:
+        return lambda _: answers[name]
+
+    questions = {name: ask(name) for name in answers}
     waiters = Waiters()
 
     def end() -> None:

@@ -54,10 +54,12 @@ from supervisord_lite.core.state import (
 from supervisord_lite.core.wording import overlap
 
 from .make import (
+    LADDER,
     BACKOFF,
     EXITED,
     FAILED,
     FATAL,
+    LADDER,
     PROGRAM,
     RUNNING,
     STARTING,
@@ -127,7 +129,7 @@ STATES: dict[type, tuple[State, str]] = {
     Running: (RUNNING, "is RUNNING since T100 with pid 77"),
     Backoff: (BACKOFF, "is in BACKOFF until T103 (exit code 1)"),
     Parting: (
-        Parting(4, 77, 100.0, 90.0, asked=True),
+        Parting(4, 77, LADDER, 100.0, 90.0, asked=True),
         "is to be stopped since T100: waits for what depends on it to go down",
     ),
     type(STOPPING): (STOPPING, "is going down since T100"),
@@ -173,6 +175,7 @@ TOLD = {
     "READY",
     "RECOVERED",
     "REPLACED",
+    "RESTARTS",
     "RESTART_ALL",
     "RESTART_REQUESTED",
     "ROLLOUT",
@@ -196,7 +199,7 @@ WAITED_FOR: dict[str, tuple[Instance, list[str]]] = {
         ],
     ),
     "WAITS_FOR_DEPENDENTS": (
-        instance(Parting(4, 77, 100.0, 90.0, asked=True), wanted=False),
+        instance(Parting(4, 77, LADDER, 100.0, 90.0, asked=True), wanted=False),
         ["is to be stopped since T100: waits for what depends on it to go down"],
     ),
     "SCHEDULED": (
@@ -435,7 +438,7 @@ def test_a_hook_that_was_killed_is_told() -> None:
 def test_the_pre_stop_hook_is_named() -> None:
     """A stop that waits for its hook says for which, and until when."""
     hook = HookRun(HookPoint.PRE_STOP, 4, 160.0)
-    state = Parting(4, 77, 100.0, 90.0, asked=True, hook=True)
+    state = Parting(4, 77, LADDER, 100.0, 90.0, asked=True, hook=True)
     one = instance(state, spec(hooks=(Hook(HookPoint.PRE_STOP, ("drain",)),)), hooks=(hook,))
     assert causes(alone(one))[0] == "is to be stopped since T100: its pre_stop hook is under way"
 

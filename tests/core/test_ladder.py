@@ -206,7 +206,7 @@ def test_a_spawn_under_way_is_killed_as_soon_as_it_is_there() -> None:
     down, commands = advance(instance(UNANSWERED, wanted=False), Hastened(2), 101.0)
     assert orders(commands) == []
     _, commands = advance(down, Spawned(NAME, 4, 77), 102.0)
-    assert Signal(NAME, 4, 9, Target.TREE) in commands
+    assert orders(commands) == [Sweep(NAME, 4), Signal(NAME, 4, 9, Target.TREE)]
     shortened, _ = advance(instance(UNANSWERED, wanted=False), Hastened(1), 101.0)
     assert stopping(shortened).deadline is None
     begun, _ = advance(shortened, Spawned(NAME, 4, 77), 102.0)

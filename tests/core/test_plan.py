@@ -1,9 +1,22 @@
 from dataclasses import replace
+from typing import Any
 
 from supervisord_lite.core.event import Configured, Spawned, StopRequested
 from supervisord_lite.core.fleet import Fleet
 from supervisord_lite.core.plan import Action, Change, Entry, Plan, difference
-from supervisord_lite.core.spec import Program, RestartPolicy, Rung, Target
+from supervisord_lite.core.probe import Readiness, TcpProbe
+from supervisord_lite.core.schedule import Schedule
+from supervisord_lite.core.spec import (
+    Dependency,
+    Kind,
+    Program,
+    RestartPolicy,
+    Rung,
+    Scale,
+    Strategy,
+    Target,
+    UpdatePolicy,
+)
 
 from .make import PROGRAM, configuration, pipe, spec
 
@@ -138,3 +151,61 @@ def test_planning_changes_nothing() -> None:
     before = dict(fleet.instances)
     planned(fleet, spec(program=OTHER))
     assert dict(fleet.instances) == before
+
+
+ROLLING = UpdatePolicy(Strategy.ROLLING, 2, 5.0)
+
+
+def test_the_plan_says_how_instances_are_replaced() -> None:
+    """A strategy other than all at once stands beside what it concerns, and only there."""
+    (entry,) = difference(
+        configuration(spec(update=ROLLING)), configuration(spec(update=ROLLING, program=OTHER))
+    ).entries
+    assert (entry.action, entry.how) == (Action.RESTART, "rolling, 2 at a time, 5 s between")
+    (same,) = difference(configuration(spec()), configuration(spec(update=ROLLING))).entries
+    assert (same.action, same.how) == (Action.ADJUST, "")
+
+
+def test_what_is_down_is_not_rolled_out() -> None:
+    """It takes the new program over in place, whatever the strategy."""
+    fleet = Fleet()
+    fleet.step(Configured(configuration(spec(autostart=False, update=ROLLING))), 1.0)
+    plan = fleet.plan(configuration(spec(autostart=False, update=ROLLING, program=OTHER)))
+    assert (plan.entries[0].action, plan.entries[0].how) == (Action.ADJUST, "")
+
+
+def test_readiness_matters_from_the_next_run_on() -> None:
+    """It is taken over in place, but a run that is up is ready already."""
+    ready = Readiness(TcpProbe("127.0.0.1", 80))
+    (entry,) = difference(configuration(spec()), configuration(spec(ready=ready))).entries
+    assert entry.action is Action.ADJUST
+    assert entry.why == "ready changed, from the next run on"
+
+
+def test_a_job_that_waits_for_its_time_is_not_restarted() -> None:
+    """Its next run is by the new program anyway."""
+    job: dict[str, Any] = {"kind": Kind.JOB, "schedule": Schedule(every=60.0)}
+    fleet = Fleet()
+    fleet.step(Configured(configuration(spec(**job))), 1.0)
+    plan = fleet.plan(configuration(spec(**job, program=OTHER)))
+    assert plan.entries[0].action is Action.ADJUST
+    assert plan.entries[0].why == "program.argv changed, not up"
+
+
+def test_what_waits_for_a_dependency_is_not_restarted() -> None:
+    """Nothing of it runs."""
+    waits: dict[str, Any] = {"dependencies": (Dependency("db"),)}
+    fleet = Fleet()
+    fleet.step(Configured(configuration(spec(**waits))), 1.0)
+    assert planned(fleet, spec(**waits, program=OTHER))["web:0"][0] is Action.ADJUST
+
+
+def test_scales_are_mentioned() -> None:
+    """That an operator's number comes or goes is a change outside the instances."""
+    old = configuration(scales=(Scale("web", 1, 8), Scale("mail", 1, 2)))
+    new = configuration(scales=(Scale("web", 1, 9), Scale("api", 1, 3)))
+    assert difference(old, new).changes == (
+        Change("scale.web", "8", "9"),
+        Change("scale.api", "none", "3"),
+        Change("scale.mail", "2", "none"),
+    )

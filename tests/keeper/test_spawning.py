@@ -123,7 +123,7 @@ def test_soft_limit_above_the_hard_one(stage: Stage) -> None:
     ],
 )
 def test_priority_that_cannot_be_had_is_named(
-    stage: Stage, setting: str, value: object, number: int
+    stage: Stage, setting: str, value: Any, number: int
 ) -> None:
     """Of the several priorities, the failure names the one that could not be set."""
     manager = stage.open()

@@ -10,6 +10,7 @@ import pytest
 
 from supervisord_lite.linux.process_table import (
     ProcessTable,
+    belongs,
     environment_value,
     read_entry,
     zombie_status,
@@ -44,6 +45,12 @@ def until(condition: Callable[[], object]) -> None:
 def is_zombie(pid: int) -> bool:
     entry = read_entry(pid)
     return entry is not None and entry.state == "Z"
+
+
+def leads(pid: int) -> bool:
+    """Whether it has come to lead a session of its own."""
+    entry = read_entry(pid)
+    return entry is not None and entry.session == pid
 
 
 def test_a_zombie_tells_its_status(start: Start) -> None:
@@ -99,3 +106,94 @@ def test_descendants_are_found_without_the_dead(start: Start) -> None:
     table = ProcessTable()
     assert all(entry.state != "Z" for entry in table.with_descendants([child.pid]))
     assert child.pid in table.children(os.getpid())
+
+
+# Prints the pids of a child, of one in a session of its own, and of one that has lost its parent
+# besides; each runs `cat` on a pipe of ours, with its environment as it is or cleared.
+RELATIVES = """
+import os, sys
+def start(session, orphan):
+    read_end, write_end = os.pipe()
+    if os.fork() == 0:
+        if session:
+            os.setsid()
+        if orphan and os.fork() != 0:
+            os._exit(0)
+        os.write(write_end, str(os.getpid()).encode())
+        os.dup2(0, 0)
+        os.execve("/bin/cat", ["cat"], {} if "clear" in sys.argv else dict(os.environ))
+    if orphan:
+        os.wait()
+    return int(os.read(read_end, 20))
+print(start(False, False), start(True, False), start(True, True), start(False, True), flush=True)
+sys.stdin.read()
+"""
+MARK = "MARK=daemon/web:0/1"
+
+
+@pytest.fixture
+def relatives(start: Start) -> Iterator[Callable[[str], tuple[int, list[int]]]]:
+    """Starts the program above; its pid, and those of its relatives."""
+    found: list[int] = []
+
+    def begin(argument: str) -> tuple[int, list[int]]:
+        name, _, value = MARK.partition("=")
+        argv = ["setsid", sys.executable, "-I", "-S", "-c", RELATIVES, argument]
+        child = start(*argv, env={**os.environ, name: value})
+        assert child.stdout is not None
+        found.extend(map(int, child.stdout.readline().split()))
+        return child.pid, found
+
+    yield begin
+    for pid in found:
+        os.kill(pid, 9)
+
+
+def test_who_belongs_to_a_run(relatives: Callable[[str], tuple[int, list[int]]]) -> None:
+    """The main process itself, its children, those in its session, and whoever has its mark."""
+    main, (child, away, lost, orphan) = relatives("keep")
+    assert [belongs(pid, main, MARK) for pid in (main, child, away, lost, orphan)] == [True] * 5
+
+
+def test_who_has_cleared_its_environment(
+    relatives: Callable[[str], tuple[int, list[int]]],
+) -> None:
+    """Descent and session do without the mark; with none of the three nobody is known."""
+    main, (child, away, lost, orphan) = relatives("clear")
+    until(lambda: environment_value(lost, "MARK") is None)
+    assert [belongs(pid, main, MARK) for pid in (main, child, away, orphan)] == [True] * 4
+    assert belongs(lost, main, MARK) is False
+
+
+def test_who_does_not_belong(start: Start) -> None:
+    """Others, the parent, init: no. Who is not there: not known."""
+    main, other = start("cat", env={"MARK": "daemon/web:0/1"}), start("cat", env={"MARK": "x"})
+    mark = "MARK=daemon/web:0/10"
+    until(lambda: environment_value(main.pid, "MARK"))
+    assert belongs(1, other.pid, mark) is False
+    assert belongs(2**22 + 1, main.pid, mark) is None
+    assert belongs(0, main.pid, mark) is None
+    assert belongs(-1, main.pid, mark) is None
+
+
+def test_another_runs_mark_is_none(start: Start) -> None:
+    """A mark that begins alike is another one."""
+    main = start("setsid", "cat")
+    other = start("setsid", "cat", env={"MARK": "daemon/web:0/1"})
+    until(lambda: environment_value(other.pid, "MARK") and leads(main.pid) and leads(other.pid))
+    assert belongs(other.pid, main.pid, "MARK=daemon/web:0/1") is True
+    assert belongs(other.pid, main.pid, "MARK=daemon/web:0/10") is False
+    assert belongs(other.pid, main.pid, "MARK=daemon/web:0/") is False
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
+def test_an_environment_that_may_not_be_read_says_nothing(start: Start) -> None:
+    """Who may not look at a process knows it by its descent alone."""
+    main, other = start("setsid", "cat", env={"MARK": "m"}), start("setsid", "cat")
+    until(lambda: environment_value(main.pid, "MARK") and leads(main.pid) and leads(other.pid))
+    code = "from supervisord_lite.linux.process_table import belongs; import sys;"
+    code += "print(belongs(int(sys.argv[1]), int(sys.argv[2]), 'MARK=m'))"
+    argv = ["setpriv", "--reuid=65534", "--clear-groups", sys.executable, "-c", code]
+    for known, expected in ((main.pid, "True"), (other.pid, "False")):
+        asked = subprocess.run([*argv, str(main.pid), str(known)], capture_output=True, check=True)
+        assert asked.stdout.decode().strip() == expected

@@ -18,11 +18,15 @@ _GAMMA = 0x9E3779B97F4A7C15
 class Dice:
     """SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014)."""
 
-    __slots__ = ("_state",)
+    __slots__ = ("_key", "_state")
 
     def __init__(self, *key: object) -> None:
         digest = blake2b("/".join(map(str, key)).encode(), digest_size=8).digest()
-        self._state = int.from_bytes(digest, "big")
+        self._key = self._state = int.from_bytes(digest, "big")
+
+    def begin_again(self, time: float) -> None:
+        """From here on the numbers follow from the key and this time."""
+        self._state = self._key ^ (hash(time) * _GAMMA & _MASK)
 
     def random(self) -> float:
         """Between 0 and 1, the 1 excluded."""

@@ -53,7 +53,8 @@ class Inspector:
 
     def _changed(self, step: Step, before: Instance | None, after: Instance) -> None:
         step.changes.append((before, after))
-        for judge in (self._starts, self._stops, self._turns, self._times, self._tries):
+        judges = self._starts, self._stops, self._turns, self._times, self._tries, self._wishes
+        for judge in judges:
             judge.changed(step, before, after)
 
     def _look_at_all(self, step: Step, fleet: Fleet) -> None:

@@ -352,12 +352,15 @@ class Keeper:
     # ------------------------------------------------------------- the keeper's own death
 
     def lose_memory(self) -> None:
-        """The runtime directory was lost with the keeper: only processes are left to be found."""
+        """The runtime directory was lost with the keeper: only processes are left to be found, and
+        hooks are not looked for: they end soon.
+        """
         self.remembered.clear()
         self.rollouts.clear()
         self.configuration = self.shutdown = None
         for run in list(self.runs.values()):
-            if run.stage in (Stage.SPAWNING, Stage.FAILED) or run.empty:
+            nothing = run.stage in (Stage.SPAWNING, Stage.FAILED) or run.empty
+            if nothing or hook_of(run.instance) is not None:
                 del self.runs[run.instance]
                 run.stage = Stage.FAILED
         self.highest = {name: run.number for name, run in self.runs.items()}

@@ -4,10 +4,7 @@ operators have the last word about.
 
 from supervisord_lite.core.event import (
     AlarmRang,
-    Configured,
     RestartRequested,
-    RolloutRequested,
-    RolloutUndone,
     RunRequested,
     StartRequested,
     StopRequested,
@@ -125,12 +122,6 @@ class Wishes:
         if isinstance(event, StartRequested | RunRequested | RestartRequested):
             for name in (*step.view.below(event.instances), *event.instances):
                 self._stopped.pop(name, None)
-        elif isinstance(event, Configured):
-            self._note_new(step)
-
-    def _note_new(self, step: Step) -> None:
-        for name in [one for one in self._stopped if one not in step.view.instances]:
-            del self._stopped[name]
 
     def answered(self, step: Step) -> None:
         """All orders of the step have left: from here on it binds."""
@@ -139,13 +130,12 @@ class Wishes:
                 instance = step.view.instances.get(name)
                 self._stopped[name] = instance is not None and not instance.retiring
 
+    def changed(self, step: Step, before: Instance | None, after: Instance) -> None:
+        if after.retiring:
+            self._stopped.pop(after.spec.name, None)  # what comes back by this name is another
+
     def ended(self, step: Step, instance: Instance) -> None:
         name = instance.spec.name
-        if instance.retiring:
-            self._stopped.pop(name, None)  # what comes back by this name will be another
-        elif self._stopped.get(name):
+        if self._stopped.get(name):
             event = type(step.event).__name__
             require(not instance.wanted, "a stopped instance came back", instance, event)
-
-
-ROLLOUTS = (RolloutRequested, RolloutUndone)

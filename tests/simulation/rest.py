@@ -106,7 +106,8 @@ def _is_what_the_file_says(world: "World", view: View) -> None:
     known = fleet.configuration
     assert known is not None
     file = world.file.configuration(known.scales)
-    require([one.name for one in file.instances] == list(fleet.instances), "another fleet")
+    names = [one.name for one in file.instances]
+    require(names == list(fleet.instances), "another fleet", names, list(fleet.instances))
     require(_rest_of(file) == _rest_of(known), "another configuration", file, known)
     for spec in file.instances:
         rollout = view.rollouts.get(spec.worker)

@@ -55,6 +55,7 @@ class World:
         self.inspector = Inspector()
         self.orders: deque[list[Command]] = deque()
         self.offset = clock.BEGAN - self.keeper.now
+        self._moment = 0.0
         self.doomed = False
         self.ending: float | None = None  # when the shutdown must be through
         self._make = fleet
@@ -93,7 +94,11 @@ class World:
     # ------------------------------------------------------------- one turn
 
     def turn(self) -> None:
-        keeper, luck = self.keeper, self.dice.random()
+        keeper = self.keeper
+        if keeper.now != self._moment:
+            self._moment = keeper.now
+            self.dice.begin_again(keeper.now)
+        luck = self.dice.random()
         if keeper.facts and luck < 0.6:
             self.tell(keeper.facts.popleft())
         elif self.orders and luck < 0.9:
