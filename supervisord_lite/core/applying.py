@@ -4,7 +4,7 @@ It compares, each time anew: what is declared with what is there. So applying a 
 going on with one that was cut short, and a roll-out that goes back are the same thing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from supervisord_lite.core import reason
 from supervisord_lite.core.command import Command, RememberFleet
@@ -12,7 +12,7 @@ from supervisord_lite.core.event import Added, InstanceEvent, SpecReplaced, With
 from supervisord_lite.core.plan import restarts
 from supervisord_lite.core.rolling import Rollouts
 from supervisord_lite.core.roster import Roster
-from supervisord_lite.core.spec import Configuration, InstanceSpec, Strategy
+from supervisord_lite.core.spec import Configuration, InstanceSpec, Kind, Strategy
 from supervisord_lite.core.state import Instance, live_run
 
 
@@ -87,6 +87,7 @@ class Applying:
     def _by_turns(self, spec: InstanceSpec) -> bool:
         known = self._roster.instances[spec.name]
         turns = spec.update.strategy is not Strategy.RECREATE and not known.retiring
+        turns = turns and spec.kind is Kind.SERVICE
         return turns and self._restarts(spec) and bool(known.spec.program.argv)
 
     # ------------------------------------------------------------- for the roll-outs
@@ -116,6 +117,9 @@ class Applying:
     def spare(self, worker: str) -> InstanceSpec | None:
         spares = self.configuration.spares if self.configuration else ()
         return next((spec for spec in spares if spec.worker == worker), None)
+
+    def lose(self, names: Iterable[str], now: float, out: list[Command]) -> None:
+        self._roster.lose(names, now, out)
 
     def watch(self, workers: set[str]) -> None:
         self._roster.watched = workers

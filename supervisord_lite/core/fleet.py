@@ -61,7 +61,7 @@ from supervisord_lite.core.hooks import end
 from supervisord_lite.core.moment import Clock
 from supervisord_lite.core.plan import Plan, corrected, difference
 from supervisord_lite.core.rollout import Rollout
-from supervisord_lite.core.roster import Roster
+from supervisord_lite.core.roster import Roster, is_busy
 from supervisord_lite.core.spec import (
     Configuration,
     HookPoint,
@@ -69,7 +69,7 @@ from supervisord_lite.core.spec import (
     OnExit,
     Program,
 )
-from supervisord_lite.core.state import Exited, Fatal, Instance, Shutdown, live_run
+from supervisord_lite.core.state import Exited, Fatal, Instance, Shutdown
 
 KILLED = 2  # the level of a shutdown at which every tree has been sent SIGKILL
 LAST_GRACE = 2.0  # seconds between the last kill of a shutdown and giving up on its survivors

@@ -81,8 +81,11 @@ def kill(
 
 
 def hurry(instance: Instance, wait: float, now: float) -> Instance:
-    """Leave each hook no more than `wait` seconds."""
-    hooks = tuple(replace(hook, deadline=min(hook.deadline, now + wait)) for hook in instance.hooks)
+    """Leave each hook no more than `wait` seconds until it is killed."""
+    hooks = tuple(
+        hook if hook.killed else replace(hook, deadline=min(hook.deadline, now + wait))
+        for hook in instance.hooks
+    )
     return replace(instance, hooks=hooks) if hooks != instance.hooks else instance
 
 

@@ -28,7 +28,7 @@ from supervisord_lite.core.rollout import (
     Wait,
     judge,
 )
-from supervisord_lite.core.spec import Configuration, InstanceSpec, Strategy, UpdatePolicy
+from supervisord_lite.core.spec import Configuration, InstanceSpec, Kind, Strategy, UpdatePolicy
 from supervisord_lite.core.state import Instance, live_run
 
 
@@ -50,6 +50,8 @@ class Host(Protocol):
     def bring(self, spec: InstanceSpec, now: float, out: list[Command]) -> None: ...
 
     def advance(self, name: str, event: InstanceEvent, now: float, out: list[Command]) -> None: ...
+
+    def lose(self, names: Iterable[str], now: float, out: list[Command]) -> None: ...
 
     def watch(self, workers: set[str]) -> None: ...
 
@@ -171,6 +173,7 @@ class Rollouts:
         self, rollout: Rollout, names: tuple[str, ...], now: float, out: list[Command]
     ) -> None:
         declared = self._host.declared(rollout.worker)
+        self._host.lose(names, now, out)
         for name in names:
             instance = self._host.member(name)
             if instance is None:
@@ -210,8 +213,10 @@ class Rollouts:
         self._release(rollout, now, out)
 
     def _release(self, rollout: Rollout, now: float, out: list[Command]) -> None:
-        """The spare is needed no more."""
-        if rollout.spare is not None and self._host.member(rollout.spare) is not None:
+        """The spare is needed no more, unless the worker has grown and counts it among its own."""
+        if rollout.spare is None or rollout.spare in self._host.declared(rollout.worker):
+            return
+        if self._host.member(rollout.spare) is not None:
             self._host.advance(rollout.spare, Withdrawn(), now, out)
 
     def _remember(self, rollout: Rollout, out: list[Command]) -> None:
@@ -225,7 +230,9 @@ def _is_up(instance: Instance) -> bool:
 
 
 def _policy(declared: Mapping[str, InstanceSpec]) -> UpdatePolicy:
-    return next((spec.update for spec in declared.values()), UpdatePolicy())
+    """Only what runs all the time can take turns."""
+    spec = next(iter(declared.values()), None)
+    return spec.update if spec is not None and spec.kind is Kind.SERVICE else UpdatePolicy()
 
 
 def _with(configuration: Configuration, specs: tuple[InstanceSpec, ...]) -> Configuration:

@@ -6,10 +6,8 @@ the fleet from what the keeper has, which at first is nothing, then apply what w
 
 import asyncio
 import signal
-import socket
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
-from typing import Any, Protocol
+from collections.abc import Mapping
+from typing import Any
 
 from supervisord_lite.channels.pipes import PipeChannels
 from supervisord_lite.core.command import Finish
@@ -28,40 +26,24 @@ from supervisord_lite.manager.compiling import (
     Compiler,
     read_compiled,
 )
-from supervisord_lite.manager.control_socket import ControlSocket
 from supervisord_lite.manager.core_loop import CoreLoop
 from supervisord_lite.manager.executor import Executor
 from supervisord_lite.manager.facts import to_event
 from supervisord_lite.manager.keeper_link import Inheritance, KeeperLink
-from supervisord_lite.manager.lasting import Lasting
 from supervisord_lite.manager.log_access import Logs
 from supervisord_lite.manager.notices import Notices
 from supervisord_lite.manager.outputs import HeldHops, HeldRelays, Outputs
-from supervisord_lite.manager.prober import Prober
-from supervisord_lite.manager.resources import Sampler
+from supervisord_lite.manager.reception import Reception, Serve
 from supervisord_lite.manager.restoring import restored
 from supervisord_lite.manager.scaling import scaled
 from supervisord_lite.manager.service import Refused, Service
 from supervisord_lite.manager.starts import Starts
 from supervisord_lite.manager.waiting import Waiters
 from supervisord_lite.manager.wall_clock import WallClock
-from supervisord_lite.manager.watching import FileWatch
 
 BAD_CONFIGURATION = 2
 CANNOT_SERVE = 1
-_WORKERS_FIRST = 1.0  # seconds that the control API gives way to the first workers, at most
 _LAST_WORDS = 5.0  # seconds that output may still take to reach its file at the end
-
-
-class Server(Protocol):
-    """The control API's server, as far as a manager needs to know it."""
-
-    def listen(self, listener: socket.socket) -> None: ...
-
-    async def close(self) -> None: ...
-
-
-Serve = Callable[[socket.socket, Service, Logs], Awaitable[Server]]
 
 
 class Manager:
@@ -73,11 +55,8 @@ class Manager:
         self.greeting: dict[str, Any] = given.greeting
         self.done: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._link = link
-        self._serve = serve
-        self._server: Server | None = None
         self._terminations = 0
         self._greeted = False
-        self._opening = False  # the control API
         self._ending = False
         self._tasks: set[asyncio.Task[Any]] = set()
         fleet, compiled = restored(
@@ -94,7 +73,7 @@ class Manager:
         self._clock = WallClock(self._core.take)
         self._compiler = Compiler(link, given.held, given.greeting.get("compiler", ()))
         self._configuring = asyncio.Lock()  # one reload or scaling at a time
-        self._control = ControlSocket(given.held, self._executor.hold, self._listen)
+        self._reception = Reception(given.held, self._executor.hold, serve, self._problem)
         self._starts = Starts()
         waiters, care = Waiters(), self._executor.care
         self._service = Service(self._core, link, waiters, self._compiler, self, care)
@@ -123,7 +102,16 @@ class Manager:
         relays = HeldRelays(given.held, executor.hold, executor.drop, loop.call_soon_threadsafe)
         plane = DataPlane(HeldHops(given.held, executor.hold), relays, report)
         self.notices.plane = plane
-        executor.care = self._take_over_care(given, plane)
+        take, say, fleet = self._core.take, self.notices.say, self._fleet
+        executor.care = Care(
+            self._link,
+            given,
+            executor.hold_with_packet,
+            plane,
+            take,
+            say,
+            lambda: fleet.shutting_down,
+        )
         executor.channels = PipeChannels(given.held, executor.hold, executor.drop)
         hold = executor.hold_with_packet
         executor.outputs = Outputs(plane, hold, executor.drop, self.notices)
@@ -131,18 +119,6 @@ class Manager:
         executor.outputs.take_over(specs, given.held)
         plane.start()
         return plane
-
-    def _take_over_care(self, given: Inheritance, plane: DataPlane) -> Care:
-        """Those who look after instances; they take what is theirs out of what was given."""
-        take, say = self._core.take, self.notices.say
-        hold = self._executor.hold_with_packet
-        fleet = self._fleet
-        return Care(
-            Prober(self._link, given, hold, plane.watch, take, say),
-            Sampler(take, say),
-            FileWatch(take, say),
-            Lasting(lambda: fleet.shutting_down, say),
-        )
 
     def start(self, facts: list[Packet]) -> None:
         """Go on where the last manager stopped, or begin."""
@@ -265,7 +241,7 @@ class Manager:
     async def _apply(self, compiled: Compiled, *, lift_hold: bool) -> None:
         if self._fleet.shutting_down:
             return
-        self._control.serve_at(compiled.configuration)
+        self._reception.serve_at(compiled.configuration)
         if self.greeting.get("deaths") == 0 and not self._greeted:
             self._greeted = True
             self.notices.greet(compiled.configuration)
@@ -293,33 +269,15 @@ class Manager:
 
     def _say_problems(self, bad: BadConfiguration) -> None:
         for problem in bad.problems:
-            self.notices.say(problem, problem=True)
+            self._problem(problem)
 
-    # ---------------------------------------------------------------- control
+    def _problem(self, text: str) -> None:
+        self.notices.say(text, problem=True)
 
     async def _open_control(self, compiled: Compiled) -> None:
-        """Answer clients, but only once the first workers are on their way: what the API needs is
-        imported late, and until then clients wait in the backlog. A spawn that hangs keeps nobody
-        waiting.
-        """
-        if self._opening or self._server is not None:
-            return
-        self._opening = True
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._starts.answered(), _WORKERS_FIRST)
-        try:
-            self._control.serve_at(compiled.configuration)
-        except (OSError, AlreadyRunning) as error:
-            # The workers come first: signals still serve, and a reload tries again.
-            self.notices.say(f"cannot serve the control API: {error}", problem=True)
-        if self._control.listener is not None:
-            logs = Logs(self._fleet, self._plane, self._executor.outputs)
-            self._server = await self._serve(self._control.listener, self._service, logs)
-        self._opening = False
-
-    def _listen(self, listener: socket.socket) -> None:
-        if self._server is not None:
-            self._server.listen(listener)
+        logs = Logs(self._fleet, self._plane, self._executor.outputs)
+        first = self._starts.answered
+        await self._reception.open(compiled.configuration, self._service, logs, first)
 
     # ---------------------------------------------------------------- the end
 
@@ -367,10 +325,7 @@ class Manager:
             self.notices.say("gave up on the last output of some worker: its log does not take it")
         await self._executor.care.close()
         self._clock.close()
-        if remove_socket:
-            self._control.remove()
-        if self._server is not None:
-            await self._server.close()
+        await self._reception.close(remove_socket=remove_socket)
         await asyncio.to_thread(self._plane.stop, _LAST_WORDS)
         await asyncio.to_thread(self.notices.console.stop, 1.0)
 

@@ -44,6 +44,8 @@ class FileObserver:
         self._trees: dict[Watch, WatchedTree] = {}
         self._polled: dict[Watch, PolledTree] = {}
         self._told: set[str] = set()
+        # Held by who asks until it is through with the descriptor, which the thread may then close.
+        self._asking = threading.Lock()
         self._woken = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._poll = select.poll()
         self._poll.register(self._woken, select.POLLIN)
@@ -52,8 +54,9 @@ class FileObserver:
 
     def observe(self, watches: Iterable[Watch]) -> None:
         """Observe these from now on. Nothing ends the thread, and this object with it."""
-        self._wanted = tuple(watches)
-        os.eventfd_write(self._woken, 1)
+        with self._asking:
+            self._wanted = tuple(watches)
+            os.eventfd_write(self._woken, 1)
         if self._thread.ident is None:
             self._thread.start()
 
@@ -73,11 +76,12 @@ class FileObserver:
 
     def _adjust(self) -> bool:
         """Begin and end what is to begin and to end; whether anything is left."""
-        try:
-            os.eventfd_read(self._woken)
-        except BlockingIOError:
-            return True
-        wanted = dict.fromkeys(self._wanted)
+        with self._asking:
+            try:
+                os.eventfd_read(self._woken)
+            except BlockingIOError:
+                return True
+            wanted = dict.fromkeys(self._wanted)
         for watch in [*self._trees, *self._polled]:
             if watch not in wanted:
                 self._end(watch)

@@ -9,7 +9,7 @@ nothing is asked.
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from supervisord_lite.core.event import Finding
@@ -27,22 +27,13 @@ from supervisord_lite.manager.active_probes import Subject, look_after, until_re
 from supervisord_lite.manager.helper_runs import HelperRuns
 from supervisord_lite.manager.keeper_link import Inheritance, KeeperLink
 from supervisord_lite.manager.notify_runs import NotifyRuns
+from supervisord_lite.manager.preparation import Preparation
 from supervisord_lite.manager.ready_deadline import ReadyDeadline
 from supervisord_lite.manager.ready_descriptors import ReadyDescriptors
 
 Hold = Callable[[str, int], None]
 Wake = Callable[[], None]
 WatchOutput = Callable[[str, Wake], Wake]
-
-
-@dataclass(frozen=True, slots=True)
-class Preparation:
-    """What a run is given beside its program: variables, and descriptors by number, in the words of
-    the spawn order.
-    """
-
-    environment: tuple[tuple[str, str], ...] = ()
-    extra: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ before the first walk through the directories is over, is not noticed.
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from supervisord_lite.core.event import Event, ReloadRequested, RolloutRequested, RunCondemned
@@ -111,10 +112,12 @@ class FileWatch:
                 self._observer = None
 
     def _heard(self, changed: Changed) -> None:
-        self._loop.call_soon_threadsafe(self._note, changed)
+        with suppress(RuntimeError):  # the event loop may end before the observer's thread
+            self._loop.call_soon_threadsafe(self._note, changed)
 
     def _noticed(self, text: str) -> None:
-        self._loop.call_soon_threadsafe(self._notice, text)
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._notice, text)
 
     # ---------------------------------------------------------------- debouncing
 

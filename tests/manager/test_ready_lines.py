@@ -17,7 +17,7 @@ from supervisord_lite.manager.active_probes import Subject
 from supervisord_lite.manager.ready_lines import Lines, until_line
 from tests.logs.conftest import Rig
 
-DEADLINE = 60.0
+DEADLINE = 5.0
 OUT, ERR = "web:0/stdout", "web:0/stderr"
 
 

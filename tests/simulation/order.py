@@ -41,7 +41,7 @@ class Starts:
             self._begun(step, before, after)
         state = after.state
         was = before.state if before is not None else None
-        if isinstance(state, Starting) and isinstance(was, Preparing):
+        if isinstance(state, Starting) and isinstance(was, Preparing) and was.run == state.run:
             done = self._prepared.get(after.spec.name)
             require(done == (state.run, 0), "spawned before its hook has succeeded", after, done)
         if isinstance(state, Running) and not isinstance(was, Running) and after.spec.ready:
@@ -82,9 +82,9 @@ class Stops:
         if state.asked:
             self._signalled.append(after.spec.name)
         late = isinstance(was, Stopping)  # its spawn was answered when it was stopped already
-        hooked = declared(before, HookPoint.PRE_STOP) and not late
+        hooked = not late and all(declared(one, HookPoint.PRE_STOP) for one in (before, after))
         if isinstance(was, Parting) and was.hook:
-            hooked = None
+            hooked = False
             over = under_way(after, HookPoint.PRE_STOP) is None
             require(over, "signalled while its pre_stop hook runs", after)
         stale = under_way(before, HookPoint.PRE_STOP) is not None

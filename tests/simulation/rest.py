@@ -107,7 +107,9 @@ def _is_what_the_file_says(world: "World", view: View) -> None:
     assert known is not None
     file = world.file.configuration(known.scales)
     names = [one.name for one in file.instances]
-    require(names == list(fleet.instances), "another fleet", names, list(fleet.instances))
+    spares = {one.spare for one in view.rollouts.values() if one.active}
+    ours = [name for name in fleet.instances if name not in spares or name in names]
+    require(names == ours, "another fleet", names, ours)
     require(_rest_of(file) == _rest_of(known), "another configuration", file, known)
     for spec in file.instances:
         rollout = view.rollouts.get(spec.worker)
