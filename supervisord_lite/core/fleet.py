@@ -28,6 +28,7 @@ from supervisord_lite.core.command import (
     RememberFleet,
     hook_of,
 )
+from supervisord_lite.core.critical import ending, exit_code
 from supervisord_lite.core.event import (
     AlarmRang,
     BecameReady,
@@ -69,11 +70,10 @@ from supervisord_lite.core.spec import (
     OnExit,
     Program,
 )
-from supervisord_lite.core.state import Exited, Fatal, Instance, Shutdown
+from supervisord_lite.core.state import Instance, Shutdown
 
 KILLED = 2  # the level of a shutdown at which every tree has been sent SIGKILL
 LAST_GRACE = 2.0  # seconds between the last kill of a shutdown and giving up on its survivors
-GAVE_UP = 70  # the exit code for a critical instance that never had one (sysexits.h: EX_SOFTWARE)
 
 _Request = (
     StartRequested
@@ -245,10 +245,12 @@ class Fleet:
         """Deal with what the step meant to others, until nothing moves any more."""
         roster = self._roster
         while True:
-            roster.work_off(now, out)
             if roster.ended:
                 self._act_on_end(roster.ended.popleft(), now, out)
-            elif roster.moved and not self.held and not self.shutting_down:
+            roster.work_off(now, out)
+            if roster.ended:
+                continue
+            if roster.moved and not self.held and not self.shutting_down:
                 worker = next(iter(roster.moved))
                 del roster.moved[worker]
                 self._applying.rollouts.drive(worker, now, out)
@@ -261,12 +263,12 @@ class Fleet:
 
     def _act_on_end(self, instance: Instance, now: float, out: list[Command]) -> None:
         """A critical instance has ended for good."""
-        why = reason.critical(instance.spec.name, _ending(instance))
+        why = reason.critical(instance.spec.name, ending(instance))
         if self.shutting_down:
             return
         if instance.spec.on_exit is OnExit.SHUTDOWN:
             out.append(Note(why))
-            self._shut_down(now, out, _exit_code(instance), why)
+            self._shut_down(now, out, exit_code(instance), why)
             return
         names = [
             name
@@ -376,22 +378,6 @@ class Fleet:
         if not self.shutting_down:
             jobs = [name for name, one in self.instances.items() if one.timetable is not None]
             self._roster.advance_each(jobs, event, now, out)
-
-
-def _ending(instance: Instance) -> str:
-    state = instance.state
-    return reason.exited(state.exit) if isinstance(state, Exited) else instance.problem or "FATAL"
-
-
-def _exit_code(instance: Instance) -> int:
-    """What the daemon is to exit with: as the instance did, a signal as shells show it."""
-    status = instance.last_exit
-    if status is not None and status.signal is not None:
-        return 128 + status.signal
-    if status is not None and status.code is not None:
-        given_up = isinstance(instance.state, Fatal)
-        return GAVE_UP if given_up and status.code == 0 else status.code
-    return GAVE_UP
 
 
 def _is_over(fact: KeeperFact) -> bool:

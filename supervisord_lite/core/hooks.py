@@ -64,9 +64,10 @@ def again(instance: Instance) -> tuple[Command, ...]:
     name = instance.spec.name
     orders: list[Command] = []
     for hook in instance.hooks:
-        orders.append(RunHook(name, hook.run, hook.point, reason.RECOVERED, None))
-        if hook.killed or hook.exit is not None:
+        if hook.killed:  # what was in its way may be gone: it is not to begin now
             orders += _kill(name, hook)
+        else:
+            orders.append(RunHook(name, hook.run, hook.point, reason.RECOVERED, None))
     return tuple(orders)
 
 

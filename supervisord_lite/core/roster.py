@@ -29,6 +29,7 @@ from supervisord_lite.core.state import (
     Fatal,
     Instance,
     Parting,
+    Starting,
     Stopped,
     due,
     live_run,
@@ -106,8 +107,10 @@ class Roster:
             self._agenda.append((name, Hastened(self.hurry)))
 
     def work_off(self, now: float, out: list[Command]) -> None:
-        """Deal with what the changes so far mean to others, and so on to the end."""
-        while self._agenda:
+        """Deal with what the changes so far mean to others, and so on to the end, or until a
+        critical instance has ended: that comes before all else.
+        """
+        while self._agenda and not self.ended:
             name, event = self._agenda.popleft()
             self.advance_each((name,), event, now, out)
 
@@ -191,15 +194,24 @@ class Roster:
     def _is_down(self, name: str) -> bool:
         return live_run(self.instances[name].state) is None
 
+    def _is_starting(self, name: str) -> bool:
+        return name in self.instances and isinstance(self.instances[name].state, Starting)
+
     def members(self, worker: str) -> Mapping[str, Instance]:
         """The instances of a worker that are not about to leave."""
         known = self.bonds.members(worker)
         return {name: one for name, one in known.items() if not one.retiring}
 
     def lose(self, names: Iterable[str], now: float, out: list[Command]) -> None:
-        """What is restarted with these goes down before them."""
+        """What is restarted with these goes down before them; that concerns starts under way, too,
+        even if they are named.
+        """
         workers = dict.fromkeys(name.rpartition(":")[0] for name in names)
-        along = [one for one in self.bonds.restarted_with(workers) if one not in names]
+        along = [
+            one
+            for one in self.bonds.restarted_with(workers)
+            if one not in names or self._is_starting(one)
+        ]
         for name in self.bonds.downwards(along):
             if name in self.instances:
                 dependencies = self.instances[name].spec.dependencies

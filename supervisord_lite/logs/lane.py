@@ -146,6 +146,8 @@ class Lane:
             self.busy_since = time.monotonic()
             if not self._watchdog.awake:
                 self._watchdog.rouse()
+            # First what was ordered: a run's beginning is told before anything of it can be here.
+            self._obey()
             for fd, events in ready:
                 self._bench.poller.handle(fd, events)
             if self._bench.retries and self.busy_since >= self._retry_at:
@@ -168,6 +170,9 @@ class Lane:
 
     def _rung(self, _events: int) -> None:
         os.eventfd_read(self._bell)
+        self._obey()
+
+    def _obey(self) -> None:
         while self._orders and not self._over:
             self._orders.popleft()()
 

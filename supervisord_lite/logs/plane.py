@@ -93,7 +93,8 @@ class DataPlane:
     def began(self, stream: str, run: int) -> None:
         """What comes from now on is of `run`. To be called before the run is spawned."""
         attached, lane = self._streams[stream]
-        lane.tell(attached, partial(attached.mark_run, run))
+        # The lane may come to it when the run has said something already.
+        lane.tell(attached, partial(attached.mark_run, run, attached.position()))
 
     def ended(self, stream: str, run: int) -> None:
         """The main process of `run` is gone: what is in the pipe now is the last of its output,

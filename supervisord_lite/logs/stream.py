@@ -48,6 +48,7 @@ class Stream:
         self.trouble: str | None = None
         self.dropped = (0, 0)  # bytes and lines, ever
         self.size = 0
+        self._taken = 0  # bytes that have left the pipe
         self.deferred: list[Callable[[], None]] = []  # orders that came before `begin`
         self._pipe = pipes.reopen(pipe, os.O_RDONLY | os.O_NONBLOCK)
         self._wakes = wakes
@@ -99,16 +100,22 @@ class Stream:
 
     def drain(self) -> None:
         """Move what is in the pipe now; what a busy writer adds meanwhile can wait."""
-        left = pipes.waiting(self._pipe)
-        while left > 0:
-            moved = self._turn()
-            if not moved:
-                break
-            left -= moved
+        self._move_up_to(self.position())
 
-    def mark_run(self, run: int) -> None:
-        """What is in the pipe now is the last of what came before `run` (0: nobody known)."""
-        self.drain()
+    def position(self) -> int:
+        """How many bytes have come out of the pipe or are in it; in any thread. It may be too low
+        while bytes are being moved, never too high.
+        """
+        taken = self._taken
+        return taken + pipes.waiting(self._pipe)
+
+    def _move_up_to(self, position: int) -> None:
+        while self._taken < position and self._turn():
+            pass
+
+    def mark_run(self, run: int, position: int) -> None:
+        """What comes from this position on is of `run` (0: of nobody known)."""
+        self._move_up_to(position)
         self._run = run
         if isinstance(self._target, LogFile):
             self._target.began(run)
@@ -116,7 +123,7 @@ class Stream:
     def end_run(self, run: int) -> None:
         """What is in the pipe now is the last of `run`'s output, unless another began already."""
         if self._run == run:
-            self.mark_run(0)
+            self.mark_run(0, self.position())
 
     def reopen(self) -> None:
         """Open log and tap again by their names."""
@@ -179,6 +186,7 @@ class Stream:
         except Exception as error:  # noqa: BLE001 -- as in _try
             self._fail(error)
         if moved:
+            self._taken += moved
             self._grew()
         return moved
 

@@ -14,7 +14,7 @@ from supervisord_lite.core.explain import Situation, explain
 from supervisord_lite.core.fleet import Fleet
 from supervisord_lite.core.rollout import Rollout
 from supervisord_lite.core.spec import Strategy
-from supervisord_lite.core.state import Instance, Running
+from supervisord_lite.core.state import Instance, Running, live_run
 from supervisord_lite.logs.event import StreamStatus
 from supervisord_lite.manager.naming import workers_of
 from supervisord_lite.manager.outcome import Outcome
@@ -86,17 +86,23 @@ class Insight:
         progress = rollout.progress.value if rollout else "none"
         return Outcome(worker, verdict.ok, progress, None, verdict.message, verdict.timed_out)
 
-    def whole_rolling_workers(self, names: Sequence[str]) -> tuple[str, ...]:
-        """The workers that are not to be restarted all at once and whose instances are all among
-        these.
+    def to_be_rolled_out(self, names: Sequence[str]) -> frozenset[str]:
+        """Which of these a restart replaces by turns: those that are up, of workers that are not
+        to be restarted all at once and are named as a whole.
         """
         instances = self._fleet.instances
-        rolling = [n for n in names if instances[n].spec.update.strategy is not Strategy.RECREATE]
-        if not rolling:
-            return ()
-        named = Counter(instances[name].spec.worker for name in rolling)
+        by_turns = [n for n in names if instances[n].spec.update.strategy is not Strategy.RECREATE]
+        if not by_turns:
+            return frozenset()
+        named = Counter(instances[name].spec.worker for name in by_turns)
         there = Counter(one.spec.worker for one in instances.values() if not one.retiring)
-        return tuple(worker for worker, count in named.items() if count >= there[worker])
+        return frozenset(
+            name
+            for name in by_turns
+            if named[instances[name].spec.worker] >= there[instances[name].spec.worker]
+            and instances[name].wanted
+            and live_run(instances[name].state) is not None
+        )
 
 
 def rollout_view(

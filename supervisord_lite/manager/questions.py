@@ -101,10 +101,9 @@ class Questions:
         def ask(now: float) -> Answer:
             answer = up(now)
             rollout = self._fleet.rollouts.get(worker)
-            if isinstance(answer, Verdict) or rollout is None:
+            if isinstance(answer, Verdict) or rollout is None or rollout.active:
                 return answer
-            over = is_over(rollout)
-            return over if isinstance(over, Verdict) and not over.ok else answer
+            return is_over(rollout)
 
         return ask
 

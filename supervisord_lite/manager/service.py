@@ -149,18 +149,16 @@ class Service:
         """
         self._refuse_during_shutdown()
         instances = self._fleet.instances
-        rolling = self.insight.whole_rolling_workers(names)
+        rolling = self.insight.to_be_rolled_out(names)
         questions: dict[str, Question] = {}
         for name in names:
-            before = run_before_restart(instances[name])
-            rolls = instances[name].spec.worker in rolling
-            ask = self._questions.replaced if rolls else self._questions.up
-            questions[name] = ask(name, before)
-        at_once = tuple(name for name in names if instances[name].spec.worker not in rolling)
+            ask = self._questions.replaced if name in rolling else self._questions.up
+            questions[name] = ask(name, run_before_restart(instances[name]))
+        at_once = tuple(name for name in names if name not in rolling)
+        if rolling:  # first: what is started besides is new, and needs no turn
+            self._core.take(RolloutRequested(workers_of(rolling, instances)))
         if at_once:
             self._core.take(RestartRequested(at_once))
-        if rolling:
-            self._core.take(RolloutRequested(rolling))
         return await self._answer(questions, wait=wait, timeout=timeout)
 
     async def run(self, names: Sequence[str], *, wait: bool, timeout: float) -> list[Outcome]:
@@ -260,20 +258,26 @@ class Service:
         settled, and tells how. Raises `BadConfiguration`, then nothing has changed, and `Refused`.
         """
         self._refuse_during_shutdown()
-        deadline = time.monotonic() + timeout
+        deadline, before = time.monotonic() + timeout, self._last_runs()
         plan = await self._daemon.reload()
-        return plan, await self._await_plan(plan, deadline, wait=wait)
+        return plan, await self._await_plan(plan, before, deadline, wait=wait)
 
     async def scale(
         self, counts: Mapping[str, int], *, wait: bool, timeout: float
     ) -> tuple[Plan, list[Outcome]]:
         """Have so many instances of these workers. Waits and raises as `reload`."""
         self._refuse_during_shutdown()
-        deadline = time.monotonic() + timeout
+        deadline, before = time.monotonic() + timeout, self._last_runs()
         plan = await self._daemon.scale(counts)
-        return plan, await self._await_plan(plan, deadline, wait=wait)
+        return plan, await self._await_plan(plan, before, deadline, wait=wait)
 
-    async def _await_plan(self, plan: Plan, deadline: float, *, wait: bool) -> list[Outcome]:
+    def _last_runs(self) -> dict[str, int]:
+        """The runs that are not yet by a new configuration."""
+        return {name: one.last_run for name, one in self._fleet.instances.items()}
+
+    async def _await_plan(
+        self, plan: Plan, before: Mapping[str, int], deadline: float, *, wait: bool
+    ) -> list[Outcome]:
         await self._link.drained()
         if not wait:
             return []
@@ -285,11 +289,11 @@ class Service:
             if not instance.wanted:
                 questions[entry.instance] = self._questions.down(entry.instance)
             elif entry.how:
-                before = run_before_restart(instance)
-                questions[entry.instance] = self._questions.replaced(entry.instance, before)
+                last = before.get(entry.instance, 0)
+                questions[entry.instance] = self._questions.replaced(entry.instance, last)
             else:
-                before = run_before_start(instance)
-                questions[entry.instance] = self._questions.up(entry.instance, before)
+                last = run_before_start(instance)
+                questions[entry.instance] = self._questions.up(entry.instance, last)
         timeout = max(0.0, deadline - time.monotonic())
         return self._outcomes(questions, await self._waiters.settle(questions, timeout))
 

@@ -16,7 +16,7 @@ Touches the disk: for a thread of its own (`file_observer`).
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 
 from supervisord_lite.core.spec import Watch
@@ -229,22 +229,28 @@ class WatchedTree:
 
 
 def listed(globs: Globs, path: str, state: State) -> Iterator[tuple[str, State, bool]]:
-    """The files and directories in a directory that matter: name, state, and which it is."""
-    with suppress(OSError):  # it went, or we may not read it
-        names = globs.names(state)
-        for name in os.listdir(path) if names is None else names:
-            following = globs.step(state, name)
-            if following is not None and (is_directory := _is_directory(path, name)) is not None:
-                yield name, following, is_directory
+    """The files and directories in a directory that matter: name, state, and which it is. Where a
+    link leads counts; what is neither is left out.
+    """
+    names = globs.names(state)
+    if names is not None:
+        yield from _named(globs, path, state, names)
+        return
+    with suppress(OSError), os.scandir(path) as entries:  # it went, or we may not read it
+        for entry in entries:
+            following = globs.step(state, entry.name)
+            if following is not None and (entry.is_dir() or entry.is_file()):
+                yield entry.name, following, entry.is_dir()
 
 
-def _is_directory(path: str, name: str) -> bool | None:
-    """Where a link leads counts; None: neither a directory nor a file."""
-    try:
-        mode = os.stat(os.path.join(path, name)).st_mode
-    except OSError:
-        return None
-    return stat.S_ISDIR(mode) if stat.S_ISDIR(mode) or stat.S_ISREG(mode) else None
+def _named(
+    globs: Globs, path: str, state: State, names: Iterable[str]
+) -> Iterator[tuple[str, State, bool]]:
+    for name in names:
+        following = globs.step(state, name)
+        below = os.path.join(path, name)
+        if following is not None and (os.path.isdir(below) or os.path.isfile(below)):
+            yield name, following, os.path.isdir(below)
 
 
 def _matters(path: str, change: Change) -> bool:

@@ -68,7 +68,10 @@ class Shop:
                 stdout=output,
                 stderr=output,
             )
-        until(self.answers)
+        try:
+            until(self.answers)
+        except AssertionError:
+            raise AssertionError(f"the daemon does not answer: {self.output()}") from None
 
     def answers(self) -> bool:
         assert self.process and self.process.poll() is None, self.output()

@@ -125,6 +125,18 @@ def test_restart_of_a_whole_worker_goes_by_its_policy(shop: Shop) -> None:
     assert runs(shop, "web") == [2, 3]
 
 
+def test_restart_of_a_rolling_worker_starts_what_is_down(shop: Shop) -> None:
+    """What does not run needs no turn: it is started as by any restart."""
+    shop.run(web(2))
+    shop.slctl("stop", "web:0")
+    assert shop.slctl("restart", "web").returncode == 0
+    assert [row["state"] for row in shop.client().workers("web")] == ["RUNNING"] * 2
+    until(lambda: runs(shop, "web") == [2, 2])
+    shop.slctl("stop", "web")
+    assert shop.slctl("restart", "web").returncode == 0
+    assert len(shop.pids("web")) == 2
+
+
 def test_the_plan_says_how_a_reload_replaces(shop: Shop) -> None:
     """The strategy stands beside each instance that is restarted."""
     shop.run(web(2))
@@ -159,6 +171,16 @@ def test_a_restart_that_fails_stops(shop: Shop) -> None:
     failed = shop.slctl("rollout", "restart", "web")
     assert failed.returncode == 1
     assert "web: stopped, 0 of 2 replaced: web:0: cannot exec" in failed.stdout
+    assert runs(shop, "web:1") == [1]
+
+
+def test_a_run_has_to_be_stable_before_the_next_is_replaced(shop: Shop) -> None:
+    """A program that ends soon after its start never gets to the second instance."""
+    command = "sh -c 'test ! -e bad || exit 1; exec sleep 100000'"
+    shop.run(web(2, command, "update: {strategy: rolling}"))
+    until(lambda: shop.state("web:1") == "RUNNING")
+    (shop.directory / "bad").touch()
+    assert shop.slctl("restart", "web").returncode == 1
     assert runs(shop, "web:1") == [1]
 
 

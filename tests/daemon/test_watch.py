@@ -66,13 +66,12 @@ def test_a_change_rolls_out_a_worker_that_is_updated_one_by_one(daemon: Daemon) 
     source = sources(daemon)
     web = {"command": SLEEP, "instances": 3, "watch": "src", "update": "rolling"}
     daemon.run({"web": web})
-    before = [daemon.pid(f"web:{number}") for number in range(3)]
+    names = [f"web:{number}" for number in range(3)]
+    before = {daemon.pid(name) for name in names}
     watching(daemon, source)
     (source / "app.py").write_text("second")
-    for number, pid in enumerate(before):
-        daemon.until(lambda n=number, p=pid: daemon.pid(f"web:{n}") != p)
-    row = daemon.client.workers("web:0")[0]
-    assert row["run"] == 2
+    daemon.until(lambda: not before & {daemon.pid(name) for name in names})
+    assert [daemon.row(name)["run"] for name in names] == [2, 2, 2]
 
 
 def test_a_change_during_a_start_restarts_once_that_is_over(daemon: Daemon) -> None:

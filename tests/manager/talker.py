@@ -9,6 +9,7 @@ It is told by datagrams at SOCKET, each of one word and a message:
     handover  says it of a fresh child (CHILD stands for its pid), and the main process exits
 """
 
+import contextlib
 import os
 import signal
 import socket
@@ -55,6 +56,8 @@ def obey(word: bytes, message: bytes) -> None:
 
 
 if __name__ == "__main__":
+    with contextlib.suppress(FileNotFoundError):  # an earlier run's
+        os.unlink(sys.argv[1])
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as orders:
         orders.bind(sys.argv[1])
         while True:

@@ -4,9 +4,11 @@ import asyncio
 import os
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+import re2
 
 from supervisord_lite.core.event import BecameReady, Finding
 from supervisord_lite.core.probe import LogProbe, Readiness
@@ -14,10 +16,10 @@ from supervisord_lite.core.spec import InstanceSpec, Log, Program, Rotation, Rou
 from supervisord_lite.core.state import Instance, Readying
 from supervisord_lite.logs.run_start import run_start
 from supervisord_lite.manager.active_probes import Subject
-from supervisord_lite.manager.ready_lines import Lines, until_line
+from supervisord_lite.manager.ready_lines import Lines, _Scan, until_line
 from tests.logs.conftest import Rig
 
-DEADLINE = 5.0
+DEADLINE = 60.0
 OUT, ERR = "web:0/stdout", "web:0/stderr"
 
 
@@ -33,8 +35,14 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
 def begin(rig: Rig, run: int = 1, **rules: object) -> InstanceSpec:
     """Attach the instance's log, in which a run begins."""
     log = rig.log(OUT, path=str(rig.directory / "web.log"), **rules)
-    rig.plane.began(OUT, run)
+    mark(rig, run)
     return waiting_for("^listening on [0-9]+$", log)
+
+
+def mark(rig: Rig, run: int, stream: str = OUT) -> None:
+    """What is written from now on is the run's."""
+    rig.plane.began(stream, run)
+    rig.flush()
 
 
 def waiting_for(pattern: str, log: Log, errors: Log | None = None) -> InstanceSpec:
@@ -88,25 +96,14 @@ def find(rig: Rig, spec: InstanceSpec, run: int = 1) -> list[Finding]:
 
 
 def is_found(rig: Rig, spec: InstanceSpec, run: int = 1) -> bool:
-    """Search what is there now, and then a line that is written last."""
-    end = f"end of {time.monotonic_ns()}"
-    pattern = f"{_pattern(spec)}|{end}"
-    assert spec.stdout_log is not None
-
-    async def story() -> bool:
-        async with Search(rig, waiting_for(pattern, spec.stdout_log, spec.stderr_log), run) as it:
-            both = it
-            async with Search(rig, spec, run) as only:
-                while not only.events and not both.events:
-                    await asyncio.sleep(0.01)
-                if only.events:
-                    return True
-                await asyncio.sleep(0.3)
-                return bool(only.events)
-
-    rig.write(f"{end}\n".encode(), OUT)
+    """Whether it is in what is there now."""
     rig.flush()
-    return asyncio.run(story())
+    assert spec.stdout_log is not None
+    scan = _Scan(spec.stdout_log.path, run, 0.0, re2.compile(_pattern(spec)).search)
+    with closing(scan):
+        while (found := scan.step()) is False:
+            pass
+    return bool(found)
 
 
 def test_a_line_that_matches_is_ready(rig: Rig) -> None:
@@ -144,9 +141,8 @@ def test_an_earlier_run_does_not_count(rig: Rig) -> None:
     spec = begin(rig)
     rig.write(b"listening on 80\n", OUT)
     rig.plane.ended(OUT, 1)
-    rig.plane.began(OUT, 2)
+    mark(rig, 2)
     rig.write(b"starting\n", OUT)
-    rig.flush()
     assert not is_found(rig, spec, run=2)
     rig.write(b"listening on 80\n", OUT)
     assert find(rig, spec, run=2) == [BecameReady("web:0", 2)]
@@ -156,7 +152,7 @@ def test_what_is_left_in_the_pipe_by_an_earlier_run_does_not_count(rig: Rig) -> 
     """It is logged before the run's mark is made."""
     spec = begin(rig)
     rig.write(b"listening on 80\n", OUT)
-    rig.plane.began(OUT, 2)
+    mark(rig, 2)
     assert not is_found(rig, spec, run=2)
 
 
@@ -190,7 +186,7 @@ def test_stderr_of_its_own_is_looked_at_too(rig: Rig) -> None:
     log = rig.log(OUT, path=str(rig.directory / "web.log"))
     errors = rig.log(ERR, path=str(rig.directory / "web.err.log"))
     for stream in (OUT, ERR):
-        rig.plane.began(stream, 1)
+        mark(rig, 1, stream)
     rig.write(b"ready\n", ERR)
     assert find(rig, waiting_for("^ready$", log, errors)) == [BecameReady("web:0", 1)]
 
@@ -204,7 +200,7 @@ def test_a_number_that_was_used_before_is_told_apart(rig: Rig) -> None:
     path = spec.stdout_log.path
     time.sleep(0.05)
     later = time.time()
-    rig.plane.began(OUT, 1)
+    mark(rig, 1)
     rig.write(b"starting\n", OUT)
     rig.flush()
     begins = run_start(path, 1, 0.0)

@@ -545,7 +545,7 @@ def test_a_thousand_beginnings_and_ends_leave_nothing(play: Play) -> None:
     play(story)
 
 
-# ------------------------------------------------------------------ the kernel's limits
+# ------------------------------------------------------------------ what we are denied
 
 _FEW_WATCHES = 'echo 12 > /proc/sys/user/max_inotify_watches && exec "$@"'
 _WATCHER = """
@@ -571,22 +571,42 @@ asyncio.run(main())
 """
 
 
-def test_without_watches_files_are_compared_from_time_to_time(tmp_path: Path) -> None:
-    """Somebody is told how to raise the limit, and nothing else is worse."""
-    for number in range(20):
-        (tmp_path / str(number)).mkdir()
-    few = ["unshare", "--user", "--map-root-user", "sh", "-c", _FEW_WATCHES, "sh"]
-    if subprocess.run([*few, "true"], capture_output=True, check=False).returncode:
+def denied(directory: Path, *prefix: str) -> tuple[str, str]:
+    """What a watcher in a user namespace of its own says first, and what it finds changed."""
+    if subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode:
         pytest.skip("no user namespaces here")
     done = subprocess.run(
-        [*few, sys.executable, "-c", _WATCHER, str(tmp_path)],
+        [*prefix, sys.executable, "-c", _WATCHER, str(directory)],
         env=environment(),
         capture_output=True,
         text=True,
         timeout=DEADLINE,
         check=False,
     )
-    said, why = done.stdout.splitlines() or [done.stderr, ""]
+    assert done.returncode == 0, done.stderr
+    said, why = done.stdout.splitlines()
+    return said, why
+
+
+def test_without_watches_files_are_compared_from_time_to_time(tmp_path: Path) -> None:
+    """Somebody is told how to raise the limit, and nothing else is worse."""
+    for number in range(20):
+        (tmp_path / str(number)).mkdir()
+    few = ("unshare", "--user", "--map-root-user", "sh", "-c", _FEW_WATCHES, "sh")
+    said, why = denied(tmp_path, *few)
     assert "max_user_watches" in said
     assert str(tmp_path) in said
+    assert why == "changed: 19/new.py"
+
+
+def test_a_directory_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    """By its path, and all others are watched."""
+    (tmp_path / "19").mkdir()
+    secret = tmp_path / "secret"
+    secret.mkdir(mode=0)
+    try:
+        said, why = denied(tmp_path, "unshare", "--user")  # where not even root may read it
+    finally:
+        secret.chmod(0o700)
+    assert said == f"cannot watch {secret}: Permission denied"
     assert why == "changed: 19/new.py"

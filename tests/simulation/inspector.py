@@ -42,7 +42,9 @@ class Inspector:
             if isinstance(command, Remember):
                 before = self.view.instances.get(command.instance)
             elif isinstance(command, Spawn):
-                require(not fleet.shutting_down, "ordered a spawn during a shutdown", command)
+                resent = isinstance(event, Recovered)
+                ends = fleet.shutting_down and not resent
+                require(not ends, "ordered a spawn during a shutdown", command)
             self.view.apply(command)
             if isinstance(command, Remember):
                 self._changed(step, before, command.value)

@@ -2,7 +2,7 @@
 
 from supervisord_lite.core import reason
 from supervisord_lite.core.rollout import Progress
-from supervisord_lite.core.spec import Strategy
+from supervisord_lite.core.spec import Kind, Strategy
 from supervisord_lite.core.state import Instance, Parting, Running, Stopping
 
 from .keeper import require
@@ -27,7 +27,7 @@ class Turns:
         if rollout is None or not rollout.active or after.spec.name not in declared:
             return
         policy = next(iter(declared.values())).update
-        if policy.strategy is Strategy.RECREATE:
+        if policy.strategy is Strategy.RECREATE or after.spec.kind is not Kind.SERVICE:
             return
         members = step.view.members(worker)
         count = sum(one.wanted for one in members if one.spec.name in declared)
