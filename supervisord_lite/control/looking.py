@@ -45,7 +45,7 @@ def _rows(context: Context, choice: Choice) -> Response:
 
 async def explain(context: Context, request: Request) -> Response:
     names = _names(context, request)
-    return answer({"explanations": context.service.insight.explanations(names)})
+    return answer({"explanations": await context.service.insight.explanations(names)})
 
 
 async def history(context: Context, request: Request) -> Response:

@@ -72,9 +72,8 @@ class Applying:
     def _replace(self, specs: Mapping[str, InstanceSpec], now: float, out: list[Command]) -> None:
         """Take over new specs at once; who is restarted goes down before what it depends on."""
         restarted = [name for name, spec in specs.items() if self._restarts(spec)]
-        self._roster.lose(restarted, now, out)
-        for name in self._roster.bonds.downwards(specs):
-            self._roster.advance(name, SpecReplaced(specs[name]), now, out)
+        events = {name: SpecReplaced(spec) for name, spec in specs.items()}
+        self._roster.take_down(events, restarted, now, out)
 
     def _differs(self, spec: InstanceSpec) -> bool:
         known = self._roster.instances.get(spec.name)

@@ -33,6 +33,8 @@ from supervisord_lite.core.state import (
 
 def start(instance: Instance, at: Moment, why: str) -> Step:
     state = instance.state
+    if instance.retiring:  # it is about to leave; what is declared by its name will be another
+        return instance, (), ""
     match state:
         case Stopped() | Waiting() | Backoff() | Exited() | Fatal() | Blocked():
             return jobs.resume(replace(afresh(instance), held=False), at, why)
@@ -55,7 +57,7 @@ def restart(instance: Instance, at: Moment, why: str) -> Step:
 
 def run(instance: Instance, at: Moment, why: str) -> Step:
     """One run at once; a job's rule for overlaps holds."""
-    if instance.spec.kind is not Kind.JOB:
+    if instance.spec.kind is not Kind.JOB or instance.retiring:
         return start(instance, at, why)
     return replacing(jobs.run_now(instance, at), at)
 

@@ -124,6 +124,7 @@ class Bonds:
         self._dependents: dict[str, dict[str, Dependency]] = {}
         self._tallies: dict[str, _Tally] = {}
         self._going_down: dict[str, int] = {}  # worker → instances it has to wait for
+        self._ranked: dict[str, int] | None = None  # until a dependency changes
 
     # ------------------------------------------------------------- keeping up to date
 
@@ -165,6 +166,7 @@ class Bonds:
             return ()
         name = (after or before).spec.name  # type: ignore[union-attr]
         if old != new or before is None or after is None:
+            self._ranked = None
             for dependency in old:
                 self._dependents[dependency.worker].pop(name, None)
             for dependency in new:
@@ -252,7 +254,9 @@ class Bonds:
         """These instances, dependents before what they depend on."""
         if not self._tallies:
             return list(names)
-        ranks = self._ranks()
+        if self._ranked is None:
+            self._ranked = self._ranks()
+        ranks = self._ranked
         return sorted(names, key=lambda name: -ranks.get(name.rpartition(":")[0], 0))
 
     def _ranks(self) -> dict[str, int]:

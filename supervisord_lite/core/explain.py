@@ -8,24 +8,17 @@ What waits for other instances is followed to the root: `web:0` waits for `db` t
 `db:0` is in BACKOFF, since its exit code was 1. Such further causes stand deeper.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from typing import assert_never
 
 from supervisord_lite.core import reason, wording
-from supervisord_lite.core.bonds import goes_down, meets
+from supervisord_lite.core.bonds import goes_down
 from supervisord_lite.core.brief import hook_under_way, why
 from supervisord_lite.core.rollout import Progress, Rollout, Wait, judge
 from supervisord_lite.core.signals import signal_name
-from supervisord_lite.core.spec import (
-    Condition,
-    Configuration,
-    Dependency,
-    InstanceSpec,
-    Kind,
-    OnFailedDependency,
-)
+from supervisord_lite.core.situation import Situation
+from supervisord_lite.core.spec import Condition, Dependency, Kind, OnFailedDependency
 from supervisord_lite.core.state import (
     Backoff,
     Blocked,
@@ -37,7 +30,6 @@ from supervisord_lite.core.state import (
     Readying,
     Running,
     Scheduled,
-    Shutdown,
     Starting,
     Stopped,
     Stopping,
@@ -66,39 +58,6 @@ class Explanation:
     changes: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Situation:
-    """All that an explanation looks at. `clock` says a time of CLOCK_MONOTONIC as people read it;
-    `wall` does so for seconds since the epoch; `last_answer` is what the last try of an
-    instance's probe said, or nothing.
-    """
-
-    instances: Mapping[str, Instance]
-    rollouts: Mapping[str, Rollout]
-    configuration: Configuration | None
-    shutdown: Shutdown | None
-    now: float
-    clock: Callable[[float], str]
-    wall: Callable[[float], str]
-    last_answer: Callable[[str], str]
-
-    @cached_property
-    def members(self) -> Mapping[str, list[Instance]]:
-        """The instances by worker."""
-        found: dict[str, list[Instance]] = {}
-        for instance in self.instances.values():
-            found.setdefault(instance.spec.worker, []).append(instance)
-        return found
-
-    @cached_property
-    def declared(self) -> Mapping[str, Mapping[str, InstanceSpec]]:
-        """The specs that the configuration has for each worker."""
-        found: dict[str, dict[str, InstanceSpec]] = {}
-        for spec in self.configuration.instances if self.configuration else ():
-            found.setdefault(spec.worker, {})[spec.name] = spec
-        return found
-
-
 def explain(name: str, situation: Situation) -> Explanation:
     """Explain one instance. Raises KeyError if there is none of that name."""
     instance = situation.instances[name]
@@ -116,21 +75,27 @@ def explain(name: str, situation: Situation) -> Explanation:
 def _causes(instance: Instance, situation: Situation) -> Iterator[Cause]:
     yield Cause(0, _sentence(instance, situation))
     yield from (Cause(0, text) for text in _details(instance, situation))
-    yield from _roots(instance, situation, 1, {instance.spec.name})
+    yield from _roots(instance, situation, 1, set())
 
 
-def _roots(instance: Instance, situation: Situation, depth: int, seen: set[str]) -> Iterator[Cause]:
-    """Why those that the instance waits for are not there, down to the first cause."""
+def _roots(
+    instance: Instance, situation: Situation, depth: int, told: set[tuple[str, Condition]]
+) -> Iterator[Cause]:
+    """Why those that the instance waits for are not there, down to the first cause. What has been
+    `told` of a worker is not told again.
+    """
     for dependency in _unmet(instance, situation):
-        members = situation.members.get(dependency.worker, [])
-        if not members:
+        about = (dependency.worker, dependency.condition)
+        if about in told:
+            continue
+        told.add(about)
+        if not situation.bonds.members(dependency.worker):
             yield Cause(depth, f"there is no instance of {dependency.worker}")
-        missing = [one for one in members if not meets(one, dependency.condition)]
+        missing = situation.missing(dependency)
         for other in missing[:_MOST_NAMED]:
-            name = other.spec.name
-            yield Cause(depth, f"{name} {_predicate(other, dependency.condition, situation)}")
-            if name not in seen:
-                yield from _roots(other, situation, depth + 1, seen | {name})
+            text = _predicate(other, dependency.condition, situation)
+            yield Cause(depth, f"{other.spec.name} {text}")
+            yield from _roots(other, situation, depth + 1, told)
         if len(missing) > _MOST_NAMED:
             yield Cause(depth, f"and {len(missing) - _MOST_NAMED} more of {dependency.worker}")
 
@@ -141,12 +106,7 @@ def _unmet(instance: Instance, situation: Situation) -> list[Dependency]:
     held = isinstance(state, Waiting) and state.reason in {reason.HELD, reason.WAITS_FOR_HOOKS}
     if held or not isinstance(state, Waiting | Blocked):
         return []
-    return [one for one in instance.spec.dependencies if not _is_met(one, situation)]
-
-
-def _is_met(dependency: Dependency, situation: Situation) -> bool:
-    members = situation.members.get(dependency.worker, [])
-    return bool(members) and all(meets(one, dependency.condition) for one in members)
+    return situation.obstacles(instance.spec)
 
 
 def _predicate(instance: Instance, condition: Condition, situation: Situation) -> str:
@@ -331,7 +291,7 @@ def _rollout(instance: Instance, rollout: Rollout, situation: Situation) -> Iter
         yield f"the last roll-out of {rollout.worker} {rollout.progress}: {rollout.problem}"
     if not rollout.active:
         return
-    members = {one.spec.name: one for one in situation.members.get(rollout.worker, [])}
+    members = situation.bonds.members(rollout.worker)
     targets = situation.declared.get(rollout.worker, {})
     policy = instance.spec.update
     problem = f" since {rollout.problem}" if rollout.problem else ""

@@ -217,8 +217,7 @@ class Fleet:
             case SignalRequested() | ReloadRequested():
                 roster.advance_each(event.instances, event, now, out)
             case StopRequested():
-                roster.lose(event.instances, now, out)
-                roster.advance_each(roster.bonds.downwards(event.instances), event, now, out)
+                roster.take_down(dict.fromkeys(event.instances, event), event.instances, now, out)
             case _ if self.shutting_down:
                 pass
             case StartRequested() | RunRequested():
@@ -226,7 +225,7 @@ class Fleet:
                 roster.advance_each(needed, StartRequested(tuple(needed)), now, out)
                 roster.advance_each(event.instances, event, now, out)
             case RestartRequested():
-                roster.restart(event, now, out)
+                roster.take_down(dict.fromkeys(event.instances, event), event.instances, now, out)
             case RolloutRequested() | RolloutUndone():
                 for worker in event.workers:
                     self._roll_out(worker, now, out, undo=isinstance(event, RolloutUndone))
@@ -275,7 +274,8 @@ class Fleet:
             for name, one in self.instances.items()
             if (one.wanted or one is instance) and not one.retiring
         ]
-        self._roster.restart(RestartRequested(tuple(names), why), now, out)
+        event = RestartRequested(tuple(names), why)
+        self._roster.take_down(dict.fromkeys(names, event), names, now, out)
 
     # ------------------------------------------------------------- facts
 

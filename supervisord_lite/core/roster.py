@@ -18,7 +18,6 @@ from supervisord_lite.core.event import (
     GateMoved,
     Hastened,
     InstanceEvent,
-    RestartRequested,
     RunCondemned,
     SpecReplaced,
 )
@@ -177,19 +176,30 @@ class Roster:
         instance = self.instances.get(event.instance)
         if instance is None:
             return
-        restarts = isinstance(event, RunCondemned) and not event.failure
-        if restarts and live_run(instance.state) == event.run:
-            self.lose((event.instance,), now, out)
-        self.advance(event.instance, event, now, out)
+        if isinstance(event, RunCondemned) and not event.failure:
+            falls = (event.instance,) if live_run(instance.state) == event.run else ()
+            self.take_down({event.instance: event}, falls, now, out)
+        else:
+            self.advance(event.instance, event, now, out)
 
-    def restart(self, event: RestartRequested, now: float, out: list[Command]) -> None:
-        """What is up goes down, in its order, before all else begins: nothing is to start upon what
-        is about to go.
+    def take_down(
+        self,
+        events: Mapping[str, InstanceEvent],
+        falling: Iterable[str],
+        now: float,
+        out: list[Command],
+    ) -> None:
+        """Let these events happen to instances, of which those that are `falling` take along what
+        is restarted with them. Dependents come first, and what is up before what is down: nothing
+        is to start upon what is about to go.
         """
-        self.lose(event.instances, now, out)
-        known = [name for name in event.instances if name in self.instances]
-        order = self.bonds.downwards(known)
-        self.advance_each(sorted(order, key=self._is_down), event, now, out)
+        along = dict.fromkeys(self._along(falling))
+        concerned = [name for name in {**along, **events} if name in self.instances]
+        for name in sorted(self.bonds.downwards(concerned), key=self._is_down):
+            if name in along:
+                self._lose(name, now, out)
+            if name in events:
+                self.advance_each((name,), events[name], now, out)
 
     def _is_down(self, name: str) -> bool:
         return live_run(self.instances[name].state) is None
@@ -203,20 +213,22 @@ class Roster:
         return {name: one for name, one in known.items() if not one.retiring}
 
     def lose(self, names: Iterable[str], now: float, out: list[Command]) -> None:
-        """What is restarted with these goes down before them; that concerns starts under way, too,
-        even if they are named.
+        """What is restarted with these goes down before them."""
+        for name in self.bonds.downwards(self._along(names)):
+            self._lose(name, now, out)
+
+    def _along(self, names: Iterable[str]) -> list[str]:
+        """What is restarted with those of these that are up; starts under way, too, even if they
+        are named themselves.
         """
-        workers = dict.fromkeys(name.rpartition(":")[0] for name in names)
-        along = [
-            one
-            for one in self.bonds.restarted_with(workers)
-            if one not in names or self._is_starting(one)
-        ]
-        for name in self.bonds.downwards(along):
-            if name in self.instances:
-                dependencies = self.instances[name].spec.dependencies
-                lost = next((one.worker for one in dependencies if one.restart_with), "")
-                self.advance(name, DependencyLost(lost), now, out)
+        falling = {name for name in names if name in self.instances and not self._is_down(name)}
+        along = self.bonds.restarted_with(name.rpartition(":")[0] for name in falling)
+        return [one for one in along if one not in falling or self._is_starting(one)]
+
+    def _lose(self, name: str, now: float, out: list[Command]) -> None:
+        dependencies = self.instances[name].spec.dependencies
+        lost = next((one.worker for one in dependencies if one.restart_with), "")
+        self.advance(name, DependencyLost(lost), now, out)
 
 
 def is_busy(instance: Instance) -> bool:

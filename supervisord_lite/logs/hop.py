@@ -65,11 +65,13 @@ class Passage:
         self.read = hop.read
         self._owner: str | None = None
 
-    def fill(self, stream: str, pipe: int) -> int:
-        """Take what is in the stream's pipe into the empty hop. BlockingIOError: nothing is."""
+    def fill(self, stream: str, pipe: int, most: int = SIZE) -> int:
+        """Take what is in the stream's pipe into the empty hop, at most so many bytes.
+        BlockingIOError: nothing is.
+        """
         if stream != self._owner:
             self._claim(stream)
-        return splice.splice(pipe, self.hop.write, SIZE)
+        return splice.splice(pipe, self.hop.write, most)
 
     def waiting(self) -> int:
         """Bytes in the hop now."""

@@ -110,7 +110,7 @@ class Stream:
         return taken + pipes.waiting(self._pipe)
 
     def _move_up_to(self, position: int) -> None:
-        while self._taken < position and self._turn():
+        while self._taken < position and self._turn(min(hop.SIZE, position - self._taken)):
             pass
 
     def mark_run(self, run: int, position: int) -> None:
@@ -175,11 +175,11 @@ class Stream:
             if self._turn() < _FULL:
                 break
 
-    def _turn(self) -> int:
+    def _turn(self, most: int = hop.SIZE) -> int:
         """Move at most one fill of the pipe; answers the bytes that left it, dropped ones too."""
         moved = 0
         try:
-            moved = self._move()
+            moved = self._move(most)
         except BlockingIOError:
             if isinstance(self._target, Sink) and pipes.waiting(self._pipe):
                 self._await_sink(self._target)
@@ -190,16 +190,16 @@ class Stream:
             self._grew()
         return moved
 
-    def _move(self) -> int:
+    def _move(self, most: int) -> int:
         target = self._target
         if target is None:
             if self.log.on_full is OnFull.BLOCK:
                 return 0
-            return self._drop(self._pipe, hop.SIZE)
+            return self._drop(self._pipe, most)
         if isinstance(target, Sink):
             return target.take(self._pipe)
         passage = self._own or self._bench.passage
-        count = passage.fill(self.name, self._pipe)
+        count = passage.fill(self.name, self._pipe, most)
         target.append(passage.read, count)
         self.size = target.size
         return count

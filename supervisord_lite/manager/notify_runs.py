@@ -175,7 +175,12 @@ class NotifyRuns:
         self._left.clear()
 
     def close(self) -> None:
-        """The end; what still runs keeps its socket."""
+        """The end: nothing is heard or missed any more. What still runs keeps its socket."""
+        loop = asyncio.get_running_loop()
+        for line in self._lines.values():
+            loop.remove_reader(line.socket.fileno())
+            if line.heartbeat is not None:
+                line.heartbeat.stop()
         with suppress(OSError):  # there never was one, or it is not empty
             os.rmdir(self.directory)
 
@@ -208,13 +213,16 @@ class NotifyRuns:
         """The socket of a run that was spawned before this manager was there. Where nobody could
         keep it but its name is still there, it is made again: the run may have more to say.
         """
-        spec = instance.spec
+        spec, found = instance.spec, None
         path = self._path(spec, run)
-        descriptor = self._left.pop(spec.name, None)
-        found = socket.socket(fileno=descriptor) if descriptor is not None else None
-        if found is not None and found.getsockname() != path:
-            self._let_go(spec.name, found, found.getsockname())
-            found = None
+        if (descriptor := self._left.pop(spec.name, None)) is not None:
+            found = socket.socket(fileno=descriptor)
+            kept_at = found.getsockname()
+            if os.path.basename(kept_at) == os.path.basename(path):
+                path = kept_at  # which may be where the directory was when the run began
+            else:
+                self._let_go(spec.name, found, kept_at)
+                found = None
         if found is None:
             if not os.path.lexists(path):
                 return None

@@ -60,7 +60,7 @@ class MemoryInsight(Insight):
             "logs": {"stdout": {"path": "/l", "size": 0, "dropped": 0, "trouble": None}},
         }
 
-    def explanations(self, names: Sequence[str]) -> list[dict[str, Any]]:
+    async def explanations(self, names: Sequence[str]) -> list[dict[str, Any]]:
         causes = [{"depth": 0, "text": "is RUNNING"}]
         return [
             {"instance": name, "state": "RUNNING", "causes": causes, "changes": []}

@@ -6,6 +6,7 @@ from typing import Any, get_args
 import pytest
 
 from supervisord_lite.core import reason
+from supervisord_lite.core.bonds import Bonds
 from supervisord_lite.core.brief import why
 from supervisord_lite.core.event import (
     Configured,
@@ -17,10 +18,11 @@ from supervisord_lite.core.event import (
     SpawnFailed,
     StopRequested,
 )
-from supervisord_lite.core.explain import Explanation, Situation, explain
+from supervisord_lite.core.explain import Explanation, explain
 from supervisord_lite.core.fleet import Fleet
 from supervisord_lite.core.probe import HealthCheck, OnUnhealthy, Readiness, TcpProbe
 from supervisord_lite.core.schedule import Overlap, Schedule, Timetable
+from supervisord_lite.core.situation import Situation
 from supervisord_lite.core.spec import (
     Condition,
     Dependency,
@@ -54,7 +56,6 @@ from supervisord_lite.core.state import (
 from supervisord_lite.core.wording import overlap
 
 from .make import (
-    LADDER,
     BACKOFF,
     EXITED,
     FAILED,
@@ -83,7 +84,7 @@ SAID = "which said last: Connection refused"
 
 def situation(instances: dict[str, Instance], now: float = 101.0, **more: Any) -> Situation:
     """Times are said as they are counted: T100 for CLOCK_MONOTONIC, W100 for the wall clock."""
-    given = {"rollouts": {}, "configuration": None, "shutdown": None, **more}
+    given = {"bonds": Bonds(), "rollouts": {}, "configuration": None, "shutdown": None, **more}
     return Situation(
         instances,
         now=now,
@@ -109,6 +110,7 @@ def of_fleet(fleet: Fleet, name: str, now: float = 101.0) -> Explanation:
         situation(
             dict(fleet.instances),
             now,
+            bonds=fleet.bonds,
             rollouts=fleet.rollouts,
             configuration=fleet.configuration,
             shutdown=fleet.shutdown,
@@ -315,6 +317,21 @@ def test_many_causes_are_counted() -> None:
     assert len(lines) == 7
 
 
+def test_nothing_is_told_twice() -> None:
+    """What two of them wait for is followed once."""
+    fleet = waiting_fleet(
+        spec("disk:0", autostart=False),
+        *(spec(f"db:{n}", dependencies=(Dependency("disk"),)) for n in range(2)),
+        spec("web:0", dependencies=(DB,)),
+    )
+    assert causes(of_fleet(fleet, "web:0")) == [
+        "waits for db to be ready",
+        "<- db:0 waits for disk to be ready",
+        "<- <- disk:0 has not been started: its autostart is off",
+        "<- db:1 waits for disk to be ready",
+    ]
+
+
 def test_a_worker_without_instances_is_named() -> None:
     """Scaled to nothing, it never meets a condition."""
     fleet = waiting_fleet(spec("web:0", dependencies=(DB,)))
@@ -343,6 +360,22 @@ def test_a_dependency_that_is_waited_for_in_any_case() -> None:
     fleet.step(SpawnFailed("db:0", 1, "fork", 11, "no memory"), 100.5)
     assert of_fleet(fleet, "web:0").state == "WAITING"
     assert causes(of_fleet(fleet, "web:0"))[1].startswith("<- db:0 is FATAL")
+
+
+def test_a_failed_dependency_that_is_ignored_is_no_cause() -> None:
+    """Of two that are not there only the one that is waited for is named."""
+    never = RestartPolicy(limit=RestartLimit(1, 300.0))
+    ignored = Dependency("cache", policy=OnFailedDependency.IGNORE)
+    fleet = waiting_fleet(
+        spec("cache:0", restart=never),
+        spec("db:0", autostart=False),
+        spec("web:0", dependencies=(ignored, DB)),
+    )
+    fleet.step(SpawnFailed("cache:0", 1, "fork", 11, "no memory"), 100.5)
+    assert causes(of_fleet(fleet, "web:0")) == [
+        "waits for db to be ready",
+        "<- db:0 has not been started: its autostart is off",
+    ]
 
 
 def test_a_stop_that_waits_for_dependents_names_them() -> None:

@@ -348,6 +348,19 @@ def test_the_keeper_dies_while_a_worker_starts(daemon: Daemon) -> None:
     assert daemon.pid("web") == pid
 
 
+def test_the_keeper_dies_while_a_worker_has_not_written_its_newline(daemon: Daemon) -> None:
+    """Its pipe is found again through the worker."""
+    go = daemon.directory / "go"
+    os.mkfifo(go)
+    command = ["sh", "-c", f"read x < {go}; echo >&3; exec sleep 100000"]
+    daemon.run({"web": {"command": command, "ready": {"fd": 3}}})
+    pid = started(daemon, "web")
+    daemon.kill_keeper()
+    assert daemon.state("web") == "STARTING"
+    go.write_text("\n")
+    assert daemon.pid("web") == pid
+
+
 def test_nothing_is_left_after_the_end(daemon: Daemon) -> None:
     """No socket and no directory of the daemon's."""
     daemon.run({"web": talker(daemon)})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -84,7 +84,9 @@ def test_the_run_is_known_to_the_next_data_plane(rig: Rig) -> None:
 
 
 def test_what_a_run_says_at_once_is_its_own(rig: Rig) -> None:
-    """A run may write before the data plane's thread has come to hear of it."""
+    """A run may write before the data plane's thread has come to hear of it. The line before may
+    be counted as its own too, where it was being moved just then.
+    """
     log = rig.log()
     rig.write(b"old\n")
     rig.flush()
@@ -93,7 +95,8 @@ def test_what_a_run_says_at_once_is_its_own(rig: Rig) -> None:
         rig.write(b"new\n")
     rig.flush()
     marks = [(offset, run) for offset, _, run in entries(log.path) if run]
-    assert marks == [(4 * run, run) for run in range(1, 20)]
+    assert [run for _, run in marks] == [*range(1, 20)]
+    assert all(4 * run - 4 <= offset <= 4 * run for offset, run in marks)
 
 
 def test_rotation_starts_an_index_that_goes_on_counting(rig: Rig) -> None:

@@ -30,7 +30,9 @@ def alive(pid: int) -> bool:
     return entry is not None and entry.lives
 
 
-async def run(shell: Shell, what: dict[str, Any], timeout: float = 60.0, capture: int = 0) -> Outcome:
+async def run(
+    shell: Shell, what: dict[str, Any], timeout: float = 60.0, capture: int = 0
+) -> Outcome:
     return await helpers(shell).run(NAME, what, timeout, capture)
 
 

@@ -17,7 +17,7 @@ import pytest
 from supervisord_lite.core.event import BecameReady, RunCondemned, TimeExtended
 from supervisord_lite.core.probe import NotifyProbe, Readiness
 from supervisord_lite.core.spec import Identity, InstanceSpec
-from supervisord_lite.core.state import Health
+from supervisord_lite.core.state import Health, Instance, Stopping
 from supervisord_lite.linux.process_table import environment_value, read_entry
 from tests.manager.conftest import NAME, Play, Shell, spec
 
@@ -492,6 +492,37 @@ def test_a_new_manager_gives_a_fresh_period(play: Play[Any], tmp_path: Path) -> 
     play(second)
 
 
+def test_a_directory_that_has_changed_since_does_no_harm(play: Play[Any], tmp_path: Path) -> None:
+    """A run that began under another directory is heard where it began."""
+    workers: list[Talker] = []
+
+    async def first(shell: Shell) -> None:
+        workers.append(await talker(shell, tmp_path))
+        shell.readying(workers[0].spec, workers[0].pid)
+
+    async def second(shell: Shell) -> None:
+        shell.prober.use_directory(str(tmp_path / "elsewhere"))
+        shell.readying(workers[0].spec, workers[0].pid)
+        await Talker(shell, tmp_path, workers[0].spec, workers[0].pid).say("READY=1")
+        assert await shell.event() == BecameReady(NAME, 1)
+
+    play(first)
+    play(second)
+
+
+def test_more_time_can_be_asked_for_in_a_stop(talk: Callable[..., None]) -> None:
+    """The worker is heard until its run is over."""
+
+    async def story(shell: Shell, worker: Talker) -> None:
+        now = time.monotonic()
+        stopping = Stopping(1, worker.pid, (), 0, now, now + 10, now, asked=True)
+        shell.prober.follow(Instance(worker.spec, stopping))
+        await worker.say("EXTEND_TIMEOUT_USEC=30000000")
+        assert isinstance(await shell.event(), TimeExtended)
+
+    talk(story)
+
+
 def test_a_socket_that_nobody_kept_is_made_again(play: Play[Any], tmp_path: Path) -> None:
     """After the keeper's death the name still leads to us."""
 
@@ -552,20 +583,27 @@ def test_nothing_that_can_be_sent_does_harm(talk: Callable[..., None]) -> None:
     dice = random.Random(seed)
 
     async def story(shell: Shell, worker: Talker) -> None:
+        await shell.until(lambda: os.path.exists(worker.orders))
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as way:
             way.setblocking(False)
-            way.connect(worker.path)
-            for _ in range(rounds):
-                message = _garbage(dice)
-                with suppress(OSError):
-                    while True:
-                        try:
-                            way.send(message)
-                            break
-                        except BlockingIOError:
-                            await asyncio.sleep(0)
+            for number in range(rounds):
+                # By turns from a stranger and from the worker itself, whose word is obeyed.
+                if number % 2:
+                    await _send(way, b"self " + _garbage(dice), worker.orders)
+                else:
+                    await _send(way, _garbage(dice), worker.path)
         await worker.is_heard()
         await worker.say("READY=1")
         await shell.until(lambda: BecameReady(NAME, 1) in shell.events)
 
     talk(story)
+
+
+async def _send(way: socket.socket, message: bytes, where: str) -> None:
+    while True:
+        try:
+            way.sendto(message, where)
+        except BlockingIOError:
+            await asyncio.sleep(0)
+        else:
+            return

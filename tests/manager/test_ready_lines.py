@@ -49,9 +49,7 @@ def waiting_for(pattern: str, log: Log, errors: Log | None = None) -> InstanceSp
     stderr = Stream(Route.LOG if errors else Route.JOINED)
     program = Program(("x",), "/", stdout=Stream(Route.LOG), stderr=stderr)
     ready = Readiness(LogProbe(pattern))
-    return InstanceSpec(
-        "web:0", "web", 0, program, stdout_log=log, stderr_log=errors, ready=ready
-    )
+    return InstanceSpec("web:0", "web", 0, program, stdout_log=log, stderr_log=errors, ready=ready)
 
 
 class Search:

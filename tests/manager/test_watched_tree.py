@@ -44,7 +44,9 @@ class Garden:
         """One thing that may or may not be possible just now."""
         one, other = self.path(), self.path()
         with suppress(OSError, shutil.Error):
-            match self._chance.choice(("make", "make", "write", "link", "move", "unlink", "remove")):
+            match self._chance.choice(
+                ("make", "make", "write", "link", "move", "unlink", "remove")
+            ):
                 case "make":
                     one.mkdir(parents=True)
                 case "write":

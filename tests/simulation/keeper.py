@@ -176,6 +176,7 @@ class Keeper:
 
     def _begin(self, name: str, number: int, program: Program) -> None:
         self.highest[name] = number
+        self.refused.pop(name, None)
         self.runs[name] = run = Run(
             name, number, 100 + self._count, Dice(self.seed, name, number)
         )

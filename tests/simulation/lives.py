@@ -48,6 +48,7 @@ class Lives:
             require(at > step.now or not rang, "it is due and nothing has happened", instance)
         run = live_run(instance.state)
         require(run is None or run == instance.last_run, "an earlier run lives", instance)
+        require(not (instance.retiring and instance.wanted), "removed, but wanted", instance)
         points = [hook.point for hook in instance.hooks]
         require(len(points) == len(set(points)), "two hooks of one point", instance)
         _agrees(instance, step.view)
