@@ -46,33 +46,40 @@ class Applying:
         if self.configuration is None:
             return
         specs = self.configuration.instances
-        self._remove(now, out)
+        removed = self._removed()
         self.rollouts.forget_others(self._declared, out)
         changed = [spec for spec in specs if self._differs(spec)]
         by_turns = {spec.worker: None for spec in changed if self._by_turns(spec)}
+        at_once = {one.name: one for one in changed if one.worker not in by_turns}
+        self._replace(removed, at_once, now, out)
         for worker in by_turns:
             if wishes is not None or not self.rollouts.is_active(worker):
                 self.rollouts.begin(worker, reason.CHANGED, now, out, restart=False)
-        self._replace({one.name: one for one in changed if one.worker not in by_turns}, now, out)
         for spec in specs:
             if spec.name not in self._roster.instances:
                 known = wishes if wishes and spec.remember else {}
                 self.bring(spec, now, out, start=known.get(spec.name, spec.autostart))
 
-    def _remove(self, now: float, out: list[Command]) -> None:
+    def _removed(self) -> list[str]:
+        """The instances that nobody declares and no roll-out needs."""
         declared = {name for specs in self._declared.values() for name in specs}
-        removed = [
+        return [
             name
             for name in self._roster.instances
             if name not in declared and not self.rollouts.is_spare(name)
         ]
-        downwards = self._roster.bonds.downwards(removed)
-        self._roster.advance_each(downwards, Withdrawn(), now, out)
 
-    def _replace(self, specs: Mapping[str, InstanceSpec], now: float, out: list[Command]) -> None:
-        """Take over new specs at once; who is restarted goes down before what it depends on."""
+    def _replace(
+        self,
+        removed: Iterable[str],
+        specs: Mapping[str, InstanceSpec],
+        now: float,
+        out: list[Command],
+    ) -> None:
+        """Take over new specs at once; who goes down does so before what it depends on."""
         restarted = [name for name, spec in specs.items() if self._restarts(spec)]
-        events = {name: SpecReplaced(spec) for name, spec in specs.items()}
+        events: dict[str, InstanceEvent] = dict.fromkeys(removed, Withdrawn())
+        events |= {name: SpecReplaced(spec) for name, spec in specs.items()}
         self._roster.take_down(events, restarted, now, out)
 
     def _differs(self, spec: InstanceSpec) -> bool:

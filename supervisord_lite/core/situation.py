@@ -35,11 +35,13 @@ class Situation:
 
     def obstacles(self, spec: InstanceSpec) -> list[Dependency]:
         """The dependencies that keep the instance from starting, each asked for by itself."""
-        return [
-            dependency
-            for dependency in spec.dependencies
-            if self.bonds.gate(replace(spec, dependencies=(dependency,))) is not OPEN
-        ]
+        if spec.name not in self._obstacles:
+            self._obstacles[spec.name] = [
+                dependency
+                for dependency in spec.dependencies
+                if self.bonds.gate(replace(spec, dependencies=(dependency,))) is not OPEN
+            ]
+        return self._obstacles[spec.name]
 
     def missing(self, dependency: Dependency) -> list[Instance]:
         """The instances that do not meet the condition."""
@@ -50,6 +52,10 @@ class Situation:
                 one for one in members if not one.retiring and not meets(one, dependency.condition)
             ]
         return self._missing[about]
+
+    @cached_property
+    def _obstacles(self) -> dict[str, list[Dependency]]:
+        return {}
 
     @cached_property
     def _missing(self) -> dict[tuple[str, Condition], list[Instance]]:

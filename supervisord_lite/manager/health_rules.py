@@ -11,6 +11,7 @@ from supervisord_lite.core.probe import HealthCheck
 from supervisord_lite.core.state import Health
 
 LATE = 1.0  # seconds after its time at which a timer says that we ourselves were held up
+NAP = 0.1  # seconds of sleep of the machine; less is how exactly two clocks are read
 _SHORTEST = 0.01  # seconds between two tries, whatever is asked for
 
 
@@ -51,8 +52,18 @@ class Round:
     @property
     def disturbed(self) -> bool:
         """Whether a failure says nothing about the worker."""
-        slept = self.slept_after - self.slept_before > LATE / 10
+        slept = self.slept_after - self.slept_before > NAP
         return self.stopped or self.late or slept or self.began - self.planned > LATE
+
+
+def lost(passed: float, step: float, *, napped: bool, stopped: bool) -> float:
+    """Of the seconds that have `passed` since a look that was to come after `step`, those in which
+    nobody could give a sign of life: all of them if the machine has napped or the process is
+    stopped now, else those by which the look itself comes late, if they are many.
+    """
+    if napped or stopped:
+        return passed
+    return passed - step if passed > step + LATE else 0.0
 
 
 def first_try(name: str, check: HealthCheck, since: float) -> float:

@@ -23,7 +23,7 @@ from supervisord_lite.manager.outcome import Outcome
 from supervisord_lite.manager.questions import Verdict
 from supervisord_lite.manager.views import Extras, Views, clocks_apart, job_run_view
 
-_EXPLAINED_AT_ONCE = 200
+_EXPLAINED_AT_ONCE = 100
 
 
 class Insight:

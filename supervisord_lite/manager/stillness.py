@@ -8,7 +8,7 @@ does not (clock_gettime(2)). That this daemon was stopped shows in timers that f
 import time
 
 from supervisord_lite.linux.process_table import read_entry
-from supervisord_lite.manager.health_rules import LATE
+from supervisord_lite.manager.health_rules import NAP, lost
 
 
 def is_stopped(pid: int) -> bool:
@@ -34,7 +34,5 @@ class Stillness:
         """Seconds in which the process could not have given a sign of life, as far as is seen."""
         now, asleep = time.monotonic(), slept()
         passed, self._looked = now - self._looked, now
-        napped, self._slept = asleep - self._slept > LATE / 10, asleep
-        if napped or is_stopped(pid):
-            return passed
-        return max(0.0, passed - self.step) if passed > self.step + LATE else 0.0
+        napped, self._slept = asleep - self._slept > NAP, asleep
+        return lost(passed, self.step, napped=napped, stopped=is_stopped(pid))

@@ -77,7 +77,9 @@ def test_any_spec_comes_back_through_json(spec: InstanceSpec) -> None:
 
 def test_compact_leaves_out_defaults() -> None:
     """A record holds what is particular to the instance, nothing else."""
-    assert to_plain(Instance(SPEC, Running(1, 7, 2.0, 1.0), wanted=True, last_run=1), compact=True) == {
+    assert to_plain(
+        Instance(SPEC, Running(1, 7, 2.0, 1.0), wanted=True, last_run=1), compact=True
+    ) == {
         "spec": {
             "name": "web:0",
             "worker": "web",

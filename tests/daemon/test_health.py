@@ -173,13 +173,13 @@ def test_a_missed_sign_of_life_is_a_failure(daemon: Daemon) -> None:
     beats = daemon.directory / "beats"
     beats.touch()
     command = [sys.executable, "-c", BEATING, str(beats)]
-    daemon.run({"web": {"command": command, "watchdog": "2s"}})
+    daemon.run({"web": {"command": command, "watchdog": "4s"}})
     pid = daemon.pid("web")
-    time.sleep(3.0)
+    time.sleep(5.0)
     assert daemon.pid("web") == pid
     beats.unlink()
     daemon.until(lambda: daemon.row("web")["run"] == 2)
-    daemon.until(lambda: "no sign of life for 2 s" in daemon.output())
+    daemon.until(lambda: "no sign of life for 4 s" in daemon.output())
 
 
 def test_a_new_manager_goes_on_with_the_watchdog(daemon: Daemon) -> None:

@@ -258,21 +258,20 @@ def test_whoever_is_left_by_the_former_one_is_swept_up(stage: Stage, tmp_path: P
     """A process of the former main one's session, whose environment was cleared, and whose parent
     is gone, is found when the run is stopped.
     """
-    orphan, main, fifo = tmp_path / "orphan", tmp_path / "main", tmp_path / "fifo"
+    orphan, main = tmp_path / "orphan", tmp_path / "main"
     script = f"""
     setsid sh -c 'echo $$ > {main}; exec sleep 100000' &
-    read line < {fifo}
+    until [ -e {tmp_path}/named ]; do sleep 0.02; done
     (exec env -i sh -c 'echo $$ > {orphan}; exec sleep 100000') &
-    read line < {fifo}
+    until [ -e {tmp_path}/seen ]; do sleep 0.02; done
     """
-    os.mkfifo(fifo)
     manager = stage.open()
     manager.order(spawn(NAME, 1, "/bin/sh", "-c", script))
     first = first_pid(manager)
     assert name_main(manager, pid_in(main))["tell"] == "main"
-    fifo.write_text("\n")
+    (tmp_path / "named").touch()
     left = pid_in(orphan)
-    fifo.write_text("\n")
+    (tmp_path / "seen").touch()
     until(lambda: read_entry(first) is None)
     settle(manager)  # by now the keeper has seen it
     manager.order({"do": "sweep", **WHO}, {"do": "signal", **WHO, "signal": 9, "to": "tree"})

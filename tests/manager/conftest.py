@@ -210,7 +210,7 @@ def seat(tmp_path: Path) -> Iterator[Seat]:
 @pytest.fixture
 def play(seat: Seat, tmp_path: Path) -> Play[Any]:
     """Have a story acted by a manager's shell, one manager a story: the one before has died."""
-    played = []
+    played: list[object] = []
 
     def act(story: Story[T]) -> T:
         async def stage() -> T:

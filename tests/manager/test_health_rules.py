@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from supervisord_lite.core.probe import HealthCheck, TcpProbe
 from supervisord_lite.core.state import Health
-from supervisord_lite.manager.health_rules import Round, Tally, count, first_try, next_try
+from supervisord_lite.manager.health_rules import Round, Tally, count, first_try, lost, next_try
 
 CHECK = HealthCheck(TcpProbe("127.0.0.1", 1), interval=10.0, retries=3, jitter=0.1)
 
@@ -70,6 +70,22 @@ def test_a_disturbed_round_says_so(tried: Round) -> None:
 def test_an_undisturbed_round_says_so() -> None:
     """Milliseconds of lateness are everyday."""
     assert not Round(10.0, 10.05, 7.0, 7.0001).disturbed
+
+
+def test_no_time_is_lost_where_nothing_stood_still() -> None:
+    """A look that comes a little late is everyday."""
+    assert lost(2.6, 2.5, napped=False, stopped=False) == 0.0
+
+
+@pytest.mark.parametrize(("napped", "stopped"), [(True, False), (False, True)])
+def test_the_time_of_a_nap_or_a_stop_is_lost(napped: bool, stopped: bool) -> None:
+    """All since the last look: nobody knows when it began."""
+    assert lost(2.5, 2.5, napped=napped, stopped=stopped) == 2.5
+
+
+def test_time_that_we_were_held_up_is_lost() -> None:
+    """As much as the look is late."""
+    assert lost(62.5, 2.5, napped=False, stopped=False) == 60.0
 
 
 def test_instances_are_spread_by_their_names() -> None:

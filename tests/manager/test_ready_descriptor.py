@@ -66,7 +66,7 @@ def test_text_without_a_newline_is_nothing_yet(play: Play[Any], tmp_path: Path) 
 
 
 def test_an_end_of_file_is_not_ready(play: Play[Any]) -> None:
-    """The worker alone has the write end; that it closes it says nothing, and wakes nobody again."""
+    """The worker alone has the write end; its closing says nothing and wakes nobody again."""
 
     async def story(shell: Shell) -> None:
         what = script("printf nothing >&3; exec 3>&-; exec sleep 100000")

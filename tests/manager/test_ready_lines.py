@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Self
 
 import pytest
 import re2
@@ -63,7 +64,7 @@ class Search:
             Subject(instance), _pattern(spec), rig.plane.watch, self.events.append
         )
 
-    async def __aenter__(self) -> "Search":
+    async def __aenter__(self) -> Self:
         self.task = asyncio.create_task(self.work)
         return self
 

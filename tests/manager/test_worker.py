@@ -31,8 +31,8 @@ def test_ready(supervisor: socket.socket) -> None:
 
 def test_status(supervisor: socket.socket) -> None:
     """STATUS= and the text."""
-    worker.status("12 jobs – waiting")
-    assert supervisor.recv(4096).decode() == "STATUS=12 jobs – waiting"
+    worker.status("12 jöbs waiting")
+    assert supervisor.recv(4096).decode() == "STATUS=12 jöbs waiting"
 
 
 def test_a_status_is_one_line(supervisor: socket.socket) -> None:

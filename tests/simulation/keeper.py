@@ -72,7 +72,9 @@ class Keeper:
         self.now = 1000.0
         self.calm = False
         self.runs: dict[str, Run] = {}
-        self.refused: dict[str, int] = {}  # a hook's name → the run that another one was in the way of
+        self.refused: dict[
+            str, int
+        ] = {}  # a hook's name → the run that another one was in the way of
         self.highest: dict[str, int] = {}
         self.remembered: dict[str, Instance] = {}
         self.rollouts: dict[str, Rollout] = {}
@@ -177,9 +179,7 @@ class Keeper:
     def _begin(self, name: str, number: int, program: Program) -> None:
         self.highest[name] = number
         self.refused.pop(name, None)
-        self.runs[name] = run = Run(
-            name, number, 100 + self._count, Dice(self.seed, name, number)
-        )
+        self.runs[name] = run = Run(name, number, 100 + self._count, Dice(self.seed, name, number))
         luck = 1.0 if self.calm else run.dice.random()
         if luck < 0.02:
             run.error = ("deadline", 110, "no answer within 10 s")
@@ -308,9 +308,7 @@ class Keeper:
         process.alive = False
         if process is run.main:
             run.stage, run.exit, run.ended = Stage.GONE, status, self.now
-            self.facts.append(
-                MainExited(run.instance, run.number, status, run.empty, self.now)
-            )
+            self.facts.append(MainExited(run.instance, run.number, status, run.empty, self.now))
         if not run.empty and run.dice.happens(0.5):
             self.schedule(run.dice.uniform(0.0, 20.0), self._wither, run)
         self._tell_emptied(run)

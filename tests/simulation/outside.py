@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from supervisord_lite.core.command import hook_of
 from supervisord_lite.core.event import (
     ClockSet,
     Configured,
@@ -23,15 +24,14 @@ from supervisord_lite.core.event import (
     StartRequested,
     StopRequested,
 )
-from supervisord_lite.core.command import hook_of
 from supervisord_lite.core.spec import Configuration
 from supervisord_lite.core.state import Exit, Stopping
 
 from . import clock
 from .dice import Dice
 from .inspector import Inspector
-from .processes import Stage
 from .prober import extension
+from .processes import Stage
 from .rest import at_rest
 
 if TYPE_CHECKING:
@@ -212,9 +212,7 @@ class Outside:
                 keeper.schedule(dice.uniform(0, 60), keeper.exit_by_itself, run, Exit(1))
 
 
-def _with_scale(
-    known: Configuration, compiled: Configuration, worker: str
-) -> Configuration | None:
+def _with_scale(known: Configuration, compiled: Configuration, worker: str) -> Configuration | None:
     """The applied configuration with this worker scaled; None if its file has changed since."""
     before = {spec.name: spec for spec in known.instances if spec.worker == worker}
     after = [spec for spec in compiled.instances if spec.worker == worker]
@@ -230,6 +228,4 @@ def _with_scale(
             instances += after
     spares = [spec for spec in known.spares if spec.worker != worker]
     spares += [spec for spec in compiled.spares if spec.worker == worker]
-    return replace(
-        known, instances=tuple(instances), spares=tuple(spares), scales=compiled.scales
-    )
+    return replace(known, instances=tuple(instances), spares=tuple(spares), scales=compiled.scales)

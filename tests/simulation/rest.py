@@ -64,7 +64,7 @@ def _is_settled(instance: Instance, view: View, world: "World") -> None:
             now, wall = world.keeper.now, world.keeper.now + world.offset
             require(table.until > now, "its time is over", instance)
             told = abs((table.next - wall) - (table.until - now)) < 1.0
-            require(told or spec.schedule and spec.schedule.every, "another clock", instance)
+            require(told or (spec.schedule and spec.schedule.every), "another clock", instance)
         case Waiting():
             require(not view.may_start(spec), "waits for nothing", instance)
             require(not view.is_blocked(spec), "waits in vain", instance)

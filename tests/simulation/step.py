@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from supervisord_lite.core.command import Announce, Command
 from supervisord_lite.core.event import (
+    Configured,
     Emptied,
     Event,
     KeeperFact,
@@ -45,6 +46,11 @@ class Step:
                 if isinstance(command, Announce) and command.why:
                     self._whys.setdefault(command.instance, []).append(command.why)
         return self._whys.get(name, [])
+
+    def takes_turns(self, name: str) -> bool:
+        """Whether a configuration has the instance replaced by a roll-out, and not with others."""
+        rollout = self.view.rollouts.get(name.rpartition(":")[0])
+        return isinstance(self.event, Configured) and rollout is not None and rollout.active
 
     def has_begun(self, before: Instance | None, after: Instance) -> bool:
         """Whether a run was decided upon; one that was found alive was not."""

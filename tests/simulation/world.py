@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 from supervisord_lite.core.command import Command, Remember, packets
-from supervisord_lite.core.event import AlarmRang, ClockSet, Configured, Event, Recovered
+from supervisord_lite.core.event import AlarmRang, ClockSet, Event, Recovered
 from supervisord_lite.core.fleet import Fleet
 from supervisord_lite.core.moment import Clock
 
@@ -231,5 +231,3 @@ def steps_of(setting: Setting, events: int) -> Sequence[object]:
     while world.events < events and not world.over and not world.is_quiet():
         world.turn()
     return list(world.recent)
-
-
