@@ -59,7 +59,7 @@ class ActiveProbes(Section):
 
 class Ready(ActiveProbes):
     notify: Annotated[Notify, choice(Notify)] | None = None
-    fd: Annotated[int, whole(3, 1023)] | None = None
+    fd: Annotated[int, whole(3, 299)] | None = None
     log: Text | None = None
     timeout: Span | None = None
     interval: Span | None = None

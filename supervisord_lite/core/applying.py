@@ -46,8 +46,8 @@ class Applying:
         if self.configuration is None:
             return
         specs = self.configuration.instances
-        removed = self._removed()
         self.rollouts.forget_others(self._declared, out)
+        removed = self._removed()
         changed = [spec for spec in specs if self._differs(spec)]
         by_turns = {spec.worker: None for spec in changed if self._by_turns(spec)}
         at_once = {one.name: one for one in changed if one.worker not in by_turns}

@@ -254,10 +254,15 @@ class Bonds:
         """These instances, dependents before what they depend on."""
         if not self._tallies:
             return list(names)
+        return sorted(names, key=lambda name: -self._rank(name.rpartition(":")[0]))
+
+    def workers_downwards(self, workers: Iterable[str]) -> list[str]:
+        return sorted(workers, key=lambda worker: -self._rank(worker))
+
+    def _rank(self, worker: str) -> int:
         if self._ranked is None:
             self._ranked = self._ranks()
-        ranks = self._ranked
-        return sorted(names, key=lambda name: -ranks.get(name.rpartition(":")[0], 0))
+        return self._ranked.get(worker, 0)
 
     def _ranks(self) -> dict[str, int]:
         """For each worker how long the longest chain of dependencies below it is. No configuration

@@ -82,6 +82,8 @@ def _rescheduled(instance: Instance, before: InstanceSpec, at: Moment) -> Instan
 def _adjust(instance: Instance, at: Moment) -> Step:
     """The process does not notice; what need not be waited for any more is not waited for."""
     state = instance.state
+    if isinstance(state, Scheduled) and instance.timetable is None:
+        return jobs.resume(instance, at, reason.PROGRAM_CHANGED)  # nothing is left to wait for
     if isinstance(state, Readying) and instance.spec.ready is None:
         return became_ready(instance, at, reason.READY)
     if isinstance(state, Waiting | Blocked):

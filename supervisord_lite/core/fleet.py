@@ -225,9 +225,12 @@ class Fleet:
                 roster.advance_each(needed, StartRequested(tuple(needed)), now, out)
                 roster.advance_each(event.instances, event, now, out)
             case RestartRequested():
+                needed = roster.bonds.needed(event.instances, self.instances)
+                others = tuple(name for name in needed if name not in event.instances)
+                roster.advance_each(others, StartRequested(others), now, out)
                 roster.take_down(dict.fromkeys(event.instances, event), event.instances, now, out)
             case RolloutRequested() | RolloutUndone():
-                for worker in event.workers:
+                for worker in roster.bonds.workers_downwards(event.workers):
                     self._roll_out(worker, now, out, undo=isinstance(event, RolloutUndone))
             case _:
                 assert_never(event)

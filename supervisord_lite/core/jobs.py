@@ -89,7 +89,10 @@ def tick(instance: Instance, at: Moment) -> Step:
     late = bool(found.missed) and schedule.missed is Missed.RUN_ONCE
     if found.due or late:
         return _occur(known, schedule, at, reason.ON_SCHEDULE if found.due else reason.MISSED)
-    return known, (), reason.missed(found.missed) if found.missed else ""
+    why = reason.missed(found.missed) if found.missed else ""
+    if known.timetable is None and isinstance(known.state, Scheduled):
+        return follow_on(known, (), why or reason.SCHEDULE_OFF, at)
+    return known, (), why
 
 
 def _occur(instance: Instance, schedule: Schedule, at: Moment, why: str) -> Step:

@@ -110,6 +110,8 @@ class Rollouts:
         if _policy(declared).strategy is Strategy.START_FIRST and spare is not None and runs:
             rollout = replace(rollout, spare=spare.name)
         self._remember(rollout, out)
+        if known is not None and known.active and known.spare != rollout.spare:
+            self._release(known, now, out)
         if rollout.spare is not None and spare is not None:
             self._host.bring(spare, now, out)
         self._adjust(rollout, now, out)

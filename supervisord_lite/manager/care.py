@@ -15,13 +15,13 @@ from supervisord_lite.core.state import Instance
 from supervisord_lite.keeper.protocol import Packet
 from supervisord_lite.logs.plane import DataPlane
 from supervisord_lite.manager.keeper_link import Inheritance, KeeperLink
-from supervisord_lite.manager.preparation import NOTHING, Preparation
+from supervisord_lite.manager.probes.preparation import NOTHING, Preparation
 
 if TYPE_CHECKING:
+    from supervisord_lite.manager.files.watching import FileWatch
     from supervisord_lite.manager.lasting import Lasting
-    from supervisord_lite.manager.prober import Prober
+    from supervisord_lite.manager.probes.prober import Prober
     from supervisord_lite.manager.resources import Sampler
-    from supervisord_lite.manager.watching import FileWatch
 
 Hold = Callable[[str, int], None]
 _PROBER_HOLDS = ("notify/", "ready/", "ready-write/", "@probe/")
@@ -126,7 +126,7 @@ class Care:
 
     def _need_prober(self) -> "Prober":
         if self._prober is None:
-            from supervisord_lite.manager.prober import Prober
+            from supervisord_lite.manager.probes.prober import Prober
 
             watch = self._plane.watch
             made = Prober(self._link, self._given, self._hold, watch, self._take, self._say)
@@ -144,7 +144,7 @@ class Care:
 
     def _need_file_watch(self) -> "FileWatch":
         if self._file_watch is None:
-            from supervisord_lite.manager.watching import FileWatch
+            from supervisord_lite.manager.files.watching import FileWatch
 
             self._file_watch = FileWatch(self._take, self._say)
         return self._file_watch

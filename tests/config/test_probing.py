@@ -143,7 +143,7 @@ def test_instances_that_do_not_differ_share_their_probe(compiled: Compile) -> No
         ("{exec: ''}", "cannot be empty (write the program to run)"),
         ('{exec: "a \'b"}', "into words: no closing quotation"),
         ("{exec: '{channel.x}'}", "the worker is not connected to it"),
-        ("{fd: 2}", "as a whole number from 3 to 1023"),
+        ("{fd: 2}", "as a whole number from 3 to 299"),
         ("{notify: s6}", "(try systemd)"),
         ("{log: 'a('}", "as a pattern: missing ): a( (RE2 syntax)"),
         ("{log: '(?=a)'}", "as a pattern: invalid perl operator"),

@@ -25,12 +25,13 @@ from supervisord_lite.keeper.protocol import Packet
 from supervisord_lite.linux.descriptors import receive_with
 from supervisord_lite.linux.process_table import ProcessTable
 from supervisord_lite.manager.keeper_link import Inheritance, KeeperLink, Order
-from supervisord_lite.manager.prober import Prober
+from supervisord_lite.manager.probes.prober import Prober
 from tests.cli.conftest import DEADLINE, environment
 
 TESTS = Path(__file__).parent.parent
 T = TypeVar("T")
 NAME = "web:0"
+LIMIT = 3600.0 if os.environ.get("SOAK") == "1" else 2 * DEADLINE  # of one story
 
 
 class Seat:
@@ -216,7 +217,7 @@ def play(seat: Seat, tmp_path: Path) -> Play[Any]:
         async def stage() -> T:
             shell = Shell(*seat.take(), tmp_path)
             try:
-                return await asyncio.wait_for(story(shell), DEADLINE)
+                return await asyncio.wait_for(story(shell), LIMIT)
             finally:
                 shell.die()
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from supervisord_lite.manager.globs import Globs
+from supervisord_lite.manager.files.globs import Globs
 
 
 def means(globs: Globs, path: str) -> bool:

@@ -6,7 +6,14 @@ from hypothesis import strategies as st
 
 from supervisord_lite.core.probe import HealthCheck, TcpProbe
 from supervisord_lite.core.state import Health
-from supervisord_lite.manager.health_rules import Round, Tally, count, first_try, lost, next_try
+from supervisord_lite.manager.probes.health_rules import (
+    Round,
+    Tally,
+    count,
+    first_try,
+    lost,
+    next_try,
+)
 
 CHECK = HealthCheck(TcpProbe("127.0.0.1", 1), interval=10.0, retries=3, jitter=0.1)
 

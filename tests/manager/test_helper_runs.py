@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from supervisord_lite.linux.process_table import read_entry
-from supervisord_lite.manager.helper_runs import HelperRuns, Outcome
+from supervisord_lite.manager.probes.helper_runs import HelperRuns, Outcome
 from tests.manager.conftest import Play, Shell
 
 NAME = "@probe/web:0"

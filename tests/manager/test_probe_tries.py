@@ -19,8 +19,8 @@ from supervisord_lite.core.probe import (
     TcpProbe,
     UnixProbe,
 )
-from supervisord_lite.manager.bystander import Bystander
-from supervisord_lite.manager.probe_tries import Answer, Tries
+from supervisord_lite.manager.probes.bystander import Bystander
+from supervisord_lite.manager.probes.probe_tries import Answer, Tries
 from tests.manager.conftest import Play, Shell, spec
 from tests.manager.servers import free_port, serving
 

@@ -16,8 +16,8 @@ from supervisord_lite.core.probe import LogProbe, Readiness
 from supervisord_lite.core.spec import InstanceSpec, Log, Program, Rotation, Route, Stream
 from supervisord_lite.core.state import Instance, Readying
 from supervisord_lite.logs.run_start import run_start
-from supervisord_lite.manager.active_probes import Subject
-from supervisord_lite.manager.ready_lines import Lines, _Scan, until_line
+from supervisord_lite.manager.probes.active_probes import Subject
+from supervisord_lite.manager.probes.ready_lines import Lines, _Scan, until_line
 from tests.logs.conftest import Rig
 
 DEADLINE = 60.0

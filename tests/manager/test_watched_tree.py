@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from supervisord_lite.core.spec import Watch
-from supervisord_lite.manager.watched_tree import WatchedTree, Watches
+from supervisord_lite.manager.files.watched_tree import WatchedTree, Watches
 
 NAMES = ("a", "b", "src")
 DEPTH = 4

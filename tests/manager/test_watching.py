@@ -16,7 +16,7 @@ import pytest
 from supervisord_lite.core.event import Event, ReloadRequested, RolloutRequested, RunCondemned
 from supervisord_lite.core.spec import InstanceSpec, Program, Strategy, UpdatePolicy, Watch
 from supervisord_lite.core.state import Backoff, Instance, Readying, Running, Starting, Stopped
-from supervisord_lite.manager.watching import FileWatch
+from supervisord_lite.manager.files.watching import FileWatch
 from tests.cli.conftest import DEADLINE, environment
 
 ROLLING = UpdatePolicy(Strategy.ROLLING)
@@ -553,7 +553,7 @@ import asyncio, sys, time
 from pathlib import Path
 from supervisord_lite.core.spec import *
 from supervisord_lite.core.state import *
-from supervisord_lite.manager.watching import FileWatch
+from supervisord_lite.manager.files.watching import FileWatch
 
 async def main():
     told = asyncio.Queue()

@@ -14,7 +14,6 @@ from supervisord_lite.core.spec import (
     Control,
     Dependency,
     InstanceSpec,
-    Kind,
     Scale,
     Strategy,
 )
@@ -138,10 +137,8 @@ class File:
         return self.order[: self.order.index(name)]
 
     def _adjusted(self, spec: InstanceSpec, dice: Dice) -> InstanceSpec:
-        """Another spec with the same program and of the same kind."""
+        """Another spec with the same program."""
         fresh = fields.spec(spec.worker, self._before(spec.worker), dice)
-        if Kind.JOB in (fresh.kind, spec.kind) and fresh.kind is not spec.kind:
-            return replace(fresh, program=spec.program, kind=spec.kind, schedule=spec.schedule)
         return replace(fresh, program=spec.program)
 
 

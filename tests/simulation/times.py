@@ -6,7 +6,7 @@ from supervisord_lite.core import reason
 from supervisord_lite.core.event import AlarmRang, ClockSet
 from supervisord_lite.core.schedule import CORRECTION, Overlap, is_fixed
 from supervisord_lite.core.spec import Kind
-from supervisord_lite.core.state import Instance, Waiting
+from supervisord_lite.core.state import Blocked, Instance, Waiting
 
 from .keeper import require
 from .step import Step
@@ -68,7 +68,7 @@ class Times:
         assert new is not None
         assert schedule is not None
         more = new.queued > old.queued
-        told = bool(step.whys(after.spec.name)) or isinstance(after.state, Waiting)
+        told = bool(step.whys(after.spec.name)) or isinstance(after.state, Waiting | Blocked)
         replaces = schedule.overlap is Overlap.REPLACE
         require(begun or more or told or replaces, "a time came to nothing", before, after)
         skips = schedule.overlap is Overlap.SKIP

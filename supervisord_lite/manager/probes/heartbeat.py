@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from supervisord_lite.manager.stillness import Stillness
+from supervisord_lite.manager.probes.stillness import Stillness
 
 _LOOKS = 4  # in a period; a worker gives its sign at least twice (sd_watchdog_enabled(3))
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from supervisord_lite.core.event import BecameReady, Finding, HealthFound
 from supervisord_lite.core.probe import ActiveProbe, HealthCheck
 from supervisord_lite.core.state import Health, Instance, Readying, Running
-from supervisord_lite.manager.health_rules import Round, Tally, count, first_try, next_try
-from supervisord_lite.manager.helper_runs import HelperRuns
-from supervisord_lite.manager.probe_tries import Answer, Tries
-from supervisord_lite.manager.run_clock import beginning
-from supervisord_lite.manager.stillness import is_stopped, slept
+from supervisord_lite.manager.probes.health_rules import Round, Tally, count, first_try, next_try
+from supervisord_lite.manager.probes.helper_runs import HelperRuns
+from supervisord_lite.manager.probes.probe_tries import Answer, Tries
+from supervisord_lite.manager.probes.run_clock import beginning
+from supervisord_lite.manager.probes.stillness import is_stopped, slept
 
 Take = Callable[[Finding], None]
 

@@ -31,8 +31,8 @@ from supervisord_lite.keeper.protocol import Packet
 from supervisord_lite.linux import notify_socket
 from supervisord_lite.linux.notify_socket import Message
 from supervisord_lite.linux.process_table import belongs, environment_value
-from supervisord_lite.manager.heartbeat import Heartbeat
 from supervisord_lite.manager.keeper_link import Inheritance, KeeperLink
+from supervisord_lite.manager.probes.heartbeat import Heartbeat
 
 HELD = "notify/"
 _AT_ONCE = 16  # messages of one worker before others have their turn

@@ -6,7 +6,7 @@ import os
 import socket
 from typing import Any
 
-from supervisord_lite.manager.bystander import Bystander
+from supervisord_lite.manager.probes.bystander import Bystander
 
 _Found = tuple[Any, ...]  # one row of getaddrinfo(3)
 

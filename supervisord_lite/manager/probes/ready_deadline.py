@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 from supervisord_lite.core.event import Finding, TimeExtended
 from supervisord_lite.core.state import Readying
-from supervisord_lite.manager.active_probes import Subject
-from supervisord_lite.manager.stillness import Stillness
+from supervisord_lite.manager.probes.active_probes import Subject
+from supervisord_lite.manager.probes.stillness import Stillness
 
 _BEFORE = 0.02  # seconds before the deadline, so that the core hears of it in time
 _STEP = 1.0

@@ -22,7 +22,7 @@ from contextlib import suppress
 from supervisord_lite.core.spec import Watch
 from supervisord_lite.linux import inotify
 from supervisord_lite.linux.inotify import Change, Inotify
-from supervisord_lite.manager.globs import Globs, State
+from supervisord_lite.manager.files.globs import Globs, State
 
 _APPEARED = inotify.IN_CREATE | inotify.IN_MOVED_TO
 _WENT = inotify.IN_DELETE | inotify.IN_MOVED_FROM

@@ -23,13 +23,13 @@ from supervisord_lite.core.probe import (
 from supervisord_lite.core.spec import InstanceSpec
 from supervisord_lite.core.state import Instance, Readying, Running
 from supervisord_lite.keeper.protocol import Packet
-from supervisord_lite.manager.active_probes import Subject, look_after, until_ready
-from supervisord_lite.manager.helper_runs import HelperRuns
 from supervisord_lite.manager.keeper_link import Inheritance, KeeperLink
-from supervisord_lite.manager.notify_runs import NotifyRuns
-from supervisord_lite.manager.preparation import Preparation
-from supervisord_lite.manager.ready_deadline import ReadyDeadline
-from supervisord_lite.manager.ready_descriptors import ReadyDescriptors
+from supervisord_lite.manager.probes.active_probes import Subject, look_after, until_ready
+from supervisord_lite.manager.probes.helper_runs import HelperRuns
+from supervisord_lite.manager.probes.notify_runs import NotifyRuns
+from supervisord_lite.manager.probes.preparation import Preparation
+from supervisord_lite.manager.probes.ready_deadline import ReadyDeadline
+from supervisord_lite.manager.probes.ready_descriptors import ReadyDescriptors
 
 Hold = Callable[[str, int], None]
 Wake = Callable[[], None]
@@ -153,7 +153,7 @@ class Prober:
             case NotifyProbe() | DescriptorProbe():
                 return None  # they speak for themselves
             case LogProbe(pattern=pattern):
-                from supervisord_lite.manager.ready_lines import until_line
+                from supervisord_lite.manager.probes.ready_lines import until_line
 
                 return self._run(until_line(subject, pattern, self._watch_output, self._take))
             case _:

@@ -11,8 +11,8 @@ from urllib.parse import SplitResult, quote, urlsplit
 import h11
 
 from supervisord_lite.core.probe import HttpProbe
-from supervisord_lite.manager.bystander import Bystander
-from supervisord_lite.manager.tcp_connection import connected
+from supervisord_lite.manager.probes.bystander import Bystander
+from supervisord_lite.manager.probes.tcp_connection import connected
 
 _PORT = 80
 _SHOWN = 200  # characters of what is wrong with an answer

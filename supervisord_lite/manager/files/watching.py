@@ -28,7 +28,7 @@ from supervisord_lite.core.state import (
     live_run,
 )
 from supervisord_lite.logs.escape import escape
-from supervisord_lite.manager.file_observer import Changed, FileObserver
+from supervisord_lite.manager.files.file_observer import Changed, FileObserver
 
 _PATIENCE = 10  # so many times the debounce changes may go on without a pause
 _AT_LEAST = 5.0  # seconds, the same for a very short debounce

@@ -14,9 +14,9 @@ import re2
 from supervisord_lite.core.event import BecameReady, Finding
 from supervisord_lite.logs.reader import Follower, tail
 from supervisord_lite.logs.run_start import run_start
-from supervisord_lite.manager.active_probes import Subject
 from supervisord_lite.manager.outputs import logged_streams
-from supervisord_lite.manager.run_clock import beginning
+from supervisord_lite.manager.probes.active_probes import Subject
+from supervisord_lite.manager.probes.run_clock import beginning
 
 _LONGEST = 64 * 1024  # bytes of a line that are looked at
 _PIECE = 64 * 1024

@@ -8,7 +8,7 @@ does not (clock_gettime(2)). That this daemon was stopped shows in timers that f
 import time
 
 from supervisord_lite.linux.process_table import read_entry
-from supervisord_lite.manager.health_rules import NAP, lost
+from supervisord_lite.manager.probes.health_rules import NAP, lost
 
 
 def is_stopped(pid: int) -> bool:

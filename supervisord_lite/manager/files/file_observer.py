@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from supervisord_lite.core.spec import Watch
-from supervisord_lite.manager.polled_tree import PolledTree
-from supervisord_lite.manager.watched_tree import WatchedTree, Watches
+from supervisord_lite.manager.files.polled_tree import PolledTree
+from supervisord_lite.manager.files.watched_tree import WatchedTree, Watches
 
 _POLLING = "its files are compared every few seconds instead"
 

@@ -10,8 +10,8 @@ import time
 from contextlib import suppress
 
 from supervisord_lite.core.spec import Watch
-from supervisord_lite.manager.globs import Globs, State
-from supervisord_lite.manager.watched_tree import listed
+from supervisord_lite.manager.files.globs import Globs, State
+from supervisord_lite.manager.files.watched_tree import listed
 
 _EVERY = 2.0  # seconds between two looks
 _SHARE = 0.05  # of one processor, at most

@@ -23,10 +23,10 @@ from supervisord_lite.core.probe import (
 )
 from supervisord_lite.core.spec import InstanceSpec
 from supervisord_lite.logs.escape import escape
-from supervisord_lite.manager.bystander import Bystander
-from supervisord_lite.manager.health_rules import LATE
-from supervisord_lite.manager.helper_runs import PREFIX, HelperRuns
-from supervisord_lite.manager.tcp_connection import connected
+from supervisord_lite.manager.probes.bystander import Bystander
+from supervisord_lite.manager.probes.health_rules import LATE
+from supervisord_lite.manager.probes.helper_runs import PREFIX, HelperRuns
+from supervisord_lite.manager.probes.tcp_connection import connected
 
 _SHOWN = 200  # characters of what a command says
 _CAPTURED = 1024
@@ -72,7 +72,7 @@ class Tries:
         return Answer(good=True, detail=f"{host} port {port} accepts connections")
 
     async def _http(self, probe: HttpProbe) -> Answer:
-        from supervisord_lite.manager.http_probe import get
+        from supervisord_lite.manager.probes.http_probe import get
 
         problem = await get(probe, self._bystander)
         return Answer(good=problem is None, detail=problem or f"{probe.url} answers")
