@@ -96,11 +96,20 @@ def _tcp(value: str, place: Place, filling: Filling) -> ActiveProbe:
     text = filling.text(value, place)
     host, colon, port = text.rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
-    if not colon or not _is_port(port) or not host or (":" in host and not bracketed):
+    bare = ":" in host and not bracketed
+    if not colon or not _is_port(port) or bare or not (bracketed or _is_host(host)):
         text = f"cannot read {quoted(text)} as an address (try 127.0.0.1:5432 or [::1]:5432)"
         place.refuse(text)
         return _UNSAID
     return TcpProbe(host[1:-1] if bracketed else host, int(port))
+
+
+def _is_host(text: str) -> bool:
+    """Whether it can be looked up: no label of it is empty or too long."""
+    try:
+        return bool(text.encode("idna"))
+    except UnicodeError:
+        return False
 
 
 def _is_port(text: str) -> bool:
@@ -140,7 +149,8 @@ def _url_problem(url: str) -> str:
         return str(error).lower()
     if parts.scheme != "http":
         return "it does not begin with http:// (https is not probed)"
-    if not parts.hostname or port == 0:
+    host = parts.hostname or ""
+    if port == 0 or not (":" in host or _is_host(host)):
         return "it has no host (try http://127.0.0.1:8080/)"
     if parts.username is not None or parts.fragment:
         return "it has a user or a fragment"

@@ -6,7 +6,7 @@ of restarts are one, and a stop during a restart ends STOPPED.
 from dataclasses import replace
 from typing import assert_never
 
-from supervisord_lite.core import hooks, jobs, reason
+from supervisord_lite.core import history, hooks, jobs, reason
 from supervisord_lite.core.command import Signal
 from supervisord_lite.core.ladder import go_down
 from supervisord_lite.core.moment import Moment
@@ -113,7 +113,10 @@ def stop(instance: Instance, at: Moment, why: str) -> Step:
 
 def _rest(instance: Instance, at: Moment, why: str) -> Step:
     """There is no run that would have to end, at most the hook that prepares one."""
-    ended, orders = hooks.kill(instance, at.now, HookPoint.PRE_START)
+    known = instance
+    if isinstance(instance.state, Preparing):  # the run that it prepares never comes to be
+        known = history.over(instance, instance.state.run, 0.0, None)
+    ended, orders = hooks.kill(known, at.now, HookPoint.PRE_START)
     down = replace(ended, state=Stopped(), wanted=False, attempts=0, timetable=None)
     return down, (*orders, *leave(down)), why
 

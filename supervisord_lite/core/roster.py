@@ -158,10 +158,16 @@ class Roster:
                 if isinstance(instance.state, Parting):
                     self._agenda.append((name, GateMoved()))
         if moved.changed:
-            for name, dependency in self.bonds.dependents(worker):
-                if dependency.restart_with and dependency.condition in moved.lost:
+            dependents = list(self.bonds.dependents(worker))
+            lost = [
+                name
+                for name, dependency in dependents
+                if dependency.restart_with and dependency.condition in moved.lost
+            ]
+            if lost:  # and with them, before them, what is restarted with those
+                for name in self.bonds.downwards([*self._along(lost), *lost]):
                     self._agenda.append((name, DependencyLost(worker)))
-                self._agenda.append((name, GateMoved()))
+            self._agenda += [(name, GateMoved()) for name, _ in dependents]
 
     def _due(self, name: str) -> float | None:
         instance = self.instances.get(name)

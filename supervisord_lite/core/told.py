@@ -9,7 +9,7 @@ again. Where a fact names the time at which it came true, that time counts.
 from dataclasses import replace
 from typing import assert_never
 
-from supervisord_lite.core import hooks, reason
+from supervisord_lite.core import history, hooks, reason
 from supervisord_lite.core.command import Bury, Command
 from supervisord_lite.core.event import (
     Emptied,
@@ -179,6 +179,9 @@ def hook_over(instance: Instance, orders: tuple[Command, ...], over: Ended, at: 
     if isinstance(state, Preparing) and (over.point, over.run) == (HookPoint.PRE_START, state.run):
         if over.problem is not None:
             return not_begun(instance, over.problem, at, *orders)
+        if at.around.gate.reason:  # what it was prepared for has gone meanwhile
+            known = history.over(instance, state.run, 0.0, None)
+            return begin(known, at, reason.HOOKS_OVER, *orders)
         return spawn(instance, state.run, at, reason.HOOKS_OVER, *orders)
     if isinstance(state, Parting) and over.point is HookPoint.PRE_STOP:
         after, more, why = depart(instance, state, at)

@@ -36,7 +36,7 @@ returns the instance itself.
 from dataclasses import replace
 from typing import assert_never
 
-from supervisord_lite.core import asked, configured, hooks, jobs, reason
+from supervisord_lite.core import asked, configured, history, hooks, jobs, reason
 from supervisord_lite.core.command import Announce, Command, Remember, Spawn, Sweep
 from supervisord_lite.core.event import (
     Added,
@@ -210,6 +210,10 @@ def _lose_dependency(instance: Instance, worker: str, at: Moment) -> Step:
     state = instance.state
     if isinstance(state, Starting | Readying | Running) and instance.wanted:
         return go_down(afresh(instance), state, at, reason.dependency_lost(worker))
+    if isinstance(state, Preparing) and instance.wanted:  # not yet begun: it waits again
+        known = history.over(instance, state.run, 0.0, None)
+        killed, orders = hooks.kill(known, at.now, HookPoint.PRE_START)
+        return begin(killed, at, reason.dependency_lost(worker), *orders)
     return instance, (), ""
 
 

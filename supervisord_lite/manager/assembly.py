@@ -126,9 +126,10 @@ class Manager:
         if self.applied is not None:
             self._executor.channels.declare(self.applied.configuration.channels)
             care.configure(self.applied.configuration)
-        self._core.recover()
+        # As they were remembered, before anything is ordered again: what runs have must be known.
         for instance in self._fleet.instances.values():
             care.follow(instance)
+        self._core.recover()
         care.settle()
         self._clock.start()
         pending = APPLY in self.greeting.get("helpers", ())

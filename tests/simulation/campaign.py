@@ -1,5 +1,5 @@
-"""A campaign: so many events in the worlds of one seed. What fails is shrunk, and written down to be
-replayed.
+"""A campaign: so many events in the worlds of one seed. What fails is shrunk, and written down to
+be replayed.
 
 A world is a function of its setting, so the trace that must be kept is short: the stimuli that came
 from outside, and which workers are left out of the file. Shrinking takes away as many of both as
@@ -30,7 +30,8 @@ SLACK = 2.0  # a shortened trace may need so many times the events of the whole 
 @dataclass(frozen=True, slots=True)
 class Report:
     """How a campaign went; `violation` is None if every invariant held throughout. `setting` is the
-    world in which one did not, with the stimuli that it had received.
+    world in which one did not, with the stimuli that it had received. `seconds` are of this
+    process, so that the rate does not depend on who else is busy.
     """
 
     seed: int
@@ -49,13 +50,13 @@ class Report:
 
 def play(seed: int, size: int, events: int, fleet: type[Fleet] = Fleet) -> Report:
     """Run worlds until they have taken so many events, or until something does not hold."""
-    began, total = time.perf_counter(), 0
+    began, total = time.process_time(), 0
     for world in worlds(seed, size, fleet):
         violation = run(world, events - total)
         total += world.events
         if violation is not None or total >= events:
             break
-    report = Report(seed, size, total, time.perf_counter() - began, violation)
+    report = Report(seed, size, total, time.process_time() - began, violation)
     return replace(report, setting=_as_played(world), steps=steps(world)) if violation else report
 
 
@@ -143,11 +144,11 @@ class Shrinker:
     def _play(self, setting: Setting) -> int:
         """After how many events the invariant breaks; 0: it does not."""
         world = World(setting, self._fleet)
-        began = time.perf_counter()
+        began = time.process_time()
         violation = run(world, self._limit or self.report.events + 1)
         if _name(violation) != self._what:
             return 0
-        kept = (self.report.seed, self.report.size, world.events, time.perf_counter() - began)
+        kept = (self.report.seed, self.report.size, world.events, time.process_time() - began)
         self.report = Report(*kept, violation, _as_played(world), steps(world))
         return world.events
 
@@ -190,8 +191,8 @@ def replay(path: Path, fleet: type[Fleet] = Fleet) -> Report:
     known = kept["setting"]
     stimuli = tuple(Stimulus(**one) for one in known["stimuli"])
     setting = Setting(known["seed"], known["size"], stimuli, tuple(known["left_out"]))
-    world, began = World(setting, fleet), time.perf_counter()
+    world, began = World(setting, fleet), time.process_time()
     violation = run(world, kept["events"] + 1)
-    seconds = time.perf_counter() - began
+    seconds = time.process_time() - began
     report = Report(kept["seed"], setting.size, world.events, seconds, violation)
     return replace(report, setting=setting, steps=steps(world)) if violation else report

@@ -80,7 +80,7 @@ def spec(worker: str, before: Sequence[str], dice: Dice) -> InstanceSpec:
         schedule=_schedule(dice) if kind is Kind.JOB else None,
         update=_update(dice),
         reload_signal=_HUP if dice.happens(0.3) else None,
-        on_exit=_on_exit(dice),
+        on_exit=_on_exit(dice) if lives else OnExit.NOTHING,
     )
 
 
@@ -117,7 +117,8 @@ def _dependencies(before: Sequence[str], dice: Dice) -> tuple[Dependency, ...]:
 
 
 def _readiness(dice: Dice) -> Readiness:
-    return Readiness(dice.choice((NotifyProbe(), _PROBE)), timeout=dice.choice((1.0, 5.0, 20.0)))
+    probe = NotifyProbe() if dice.happens(0.5) else _PROBE
+    return Readiness(probe, timeout=dice.choice((1.0, 5.0, 20.0)))
 
 
 def _health(dice: Dice) -> HealthCheck:

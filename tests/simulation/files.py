@@ -51,12 +51,10 @@ class File:
         self.order = [f"w{number}" for number in range((size + 3) // 4)]
         self._size = size
         self._workers = {name: self._worker(name, Dice(seed, name)) for name in self.order}
-
-    def names(self) -> list[str]:
-        """The instances that the file declares or once may have declared."""
-        return [
+        # The instances that the file declares, or some time may declare.
+        self.names = tuple(
             f"{name}:{number}" for name in self.workers() for number in range(self._count(name) + 1)
-        ]
+        )
 
     def workers(self) -> list[str]:
         return [name for name in self.order if name not in self._left_out]

@@ -6,8 +6,8 @@ The keeper judges what it is asked to do; this judges what the fleet says it has
 from supervisord_lite.core.command import Command, Remember, Spawn
 from supervisord_lite.core.event import Event, Recovered
 from supervisord_lite.core.fleet import Fleet
-from supervisord_lite.core.spec import OnExit
-from supervisord_lite.core.state import Exited, Fatal, Instance, Readying, Running
+from supervisord_lite.core.spec import Kind, OnExit
+from supervisord_lite.core.state import Exited, Fatal, Instance, Readying, Running, Stopping
 
 from .keeper import Keeper, require
 from .lives import Lives, Tries, Wishes
@@ -32,35 +32,49 @@ class Inspector:
     # ------------------------------------------------------------- steps
 
     def step(
-        self, fleet: Fleet, event: Event | Recovered, commands: list[Command], now: float
+        self,
+        fleet: Fleet,
+        event: Event | Recovered,
+        commands: list[Command],
+        deadline: float | None,
+        now: float,
     ) -> Step:
         step = Step(event, now, commands, self.view, self.offset)
         for judge in (self._starts, self._times, self._wishes):
             judge.told(step)
+        view = self.view
         for command in commands:
-            before = None
             if isinstance(command, Remember):
-                before = self.view.instances.get(command.instance)
-            elif isinstance(command, Spawn):
-                resent = isinstance(event, Recovered)
-                ends = fleet.shutting_down and not resent
-                require(not ends, "ordered a spawn during a shutdown", command)
-            self.view.apply(command)
-            if isinstance(command, Remember):
+                before = view.instances.get(command.instance)
+                view.put(command.value)
                 self._changed(step, before, command.value)
+            elif isinstance(command, Spawn):
+                ends = fleet.shutting_down and not isinstance(event, Recovered)
+                require(not ends, "ordered a spawn during a shutdown", command)
+            else:
+                view.apply(command)
         if step.changes:
             self._stops.ended(step)
-            self._look_at_all(step, fleet)
+            self._look_at_all(step, fleet, deadline)
         return step
 
     def _changed(self, step: Step, before: Instance | None, after: Instance) -> None:
+        """Each judge is asked only about what he has an opinion on: most changes are no matter of
+        most of them.
+        """
         step.changes.append((before, after))
-        judges = self._starts, self._stops, self._turns, self._times, self._tries, self._wishes
-        for judge in judges:
-            judge.changed(step, before, after)
+        self._starts.changed(step, before, after)
+        self._tries.changed(step, before, after)
+        if isinstance(after.state, Stopping):
+            self._stops.changed(step, before, after)
+        if self.view.rollouts:
+            self._turns.changed(step, before, after)
+        if after.spec.kind is Kind.JOB:
+            self._times.changed(step, before, after)
+        if after.retiring:
+            self._wishes.changed(after)
 
-    def _look_at_all(self, step: Step, fleet: Fleet) -> None:
-        deadline = fleet.deadline()
+    def _look_at_all(self, step: Step, fleet: Fleet, deadline: float | None) -> None:
         for before, after in step.changes:
             name = after.spec.name
             present, known = fleet.instances.get(name), self.view.instances.get(name)

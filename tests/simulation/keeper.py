@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from heapq import heappop, heappush
 from math import inf
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from supervisord_lite.core.command import (
     Announce,
@@ -59,8 +59,7 @@ def require(holds: object, what: str, *about: object) -> None:
         raise ViolationError(f"{what}: {' '.join(map(str, about))}")
 
 
-def through_json(value: T) -> T:
-    """What the real keeper remembers is text."""
+def _through_json(value: T) -> T:
     return from_plain(type(value), json.loads(json.dumps(to_plain(value, compact=True))))
 
 
@@ -77,6 +76,7 @@ class Keeper:
         ] = {}  # a hook's name → the run that another one was in the way of
         self.highest: dict[str, int] = {}
         self.remembered: dict[str, Instance] = {}
+        self._read_back: dict[str, tuple[object, Any]] = {}  # by record: what it was, what was read
         self.rollouts: dict[str, Rollout] = {}
         self.configuration: Configuration | None = None
         self.shutdown: Shutdown | None = None
@@ -99,6 +99,14 @@ class Keeper:
             CloseWriters: self._close,
             Finish: self._finish,
         }
+
+    def read(self, name: str, value: T) -> T:
+        """A record as a new manager reads it: through the text that the real keeper remembers."""
+        known = self._read_back.get(name)
+        if known is None or known[0] is not value:
+            known = self._read_back[name] = (value, _through_json(value))
+        found: T = known[1]
+        return found
 
     # ------------------------------------------------------------- time
 
@@ -245,10 +253,11 @@ class Keeper:
         hooks = {name: known for name in self.runs if (known := hook_of(name)) is not None}
         alive = {name for name in self.runs if name not in hooks}
         busy = {one for name, (_, one) in hooks.items() if not self._is_given_up(self.runs[name])}
-        told = set(order.survivors)
-        require(alive | busy <= told, "finished but not empty", order, alive, busy)
-        known = alive | {one for _, one in hooks.values()}
-        require(told <= known, "a survivor that does not live", order, known)
+        named = set(order.survivors)
+        require(alive | busy <= named, "finished but not empty", order, alive, busy)
+        everybody = alive | {one for _, one in hooks.values()}
+        everybody |= {known[1] for name in self.refused if (known := hook_of(name)) is not None}
+        require(named <= everybody, "a survivor that does not live", order, everybody)
         self.finished = order
 
     def _unburied(self, order: Command, name: str, number: int) -> Run | None:
@@ -362,6 +371,8 @@ class Keeper:
             if nothing or hook_of(run.instance) is not None:
                 del self.runs[run.instance]
                 run.stage = Stage.FAILED
+                for process in (run.main, *run.descendants):
+                    process.alive = False
         self.highest = {name: run.number for name, run in self.runs.items()}
 
     def read_journal(self) -> None:

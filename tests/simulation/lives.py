@@ -131,9 +131,9 @@ class Wishes:
                 instance = step.view.instances.get(name)
                 self._stopped[name] = instance is not None and not instance.retiring
 
-    def changed(self, step: Step, before: Instance | None, after: Instance) -> None:
-        if after.retiring:
-            self._stopped.pop(after.spec.name, None)  # what comes back by this name is another
+    def changed(self, after: Instance) -> None:
+        """It is about to leave: what comes back by its name will be another."""
+        self._stopped.pop(after.spec.name, None)
 
     def ended(self, step: Step, instance: Instance) -> None:
         name = instance.spec.name

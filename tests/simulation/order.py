@@ -1,9 +1,10 @@
 """Judges of the order in which things happen: what comes before a start, and before a stop."""
 
 from supervisord_lite.core.command import hook_of
-from supervisord_lite.core.event import MainExited, Spawned
+from supervisord_lite.core.event import BecameReady, Configured, MainExited, Spawned
 from supervisord_lite.core.hooks import declared, under_way
-from supervisord_lite.core.spec import HookPoint
+from supervisord_lite.core.signals import KILL
+from supervisord_lite.core.spec import HookPoint, Target
 from supervisord_lite.core.state import (
     Exited,
     Instance,
@@ -45,8 +46,9 @@ class Starts:
             done = self._prepared.get(after.spec.name)
             require(done == (state.run, 0), "spawned before its hook has succeeded", after, done)
         if isinstance(state, Running) and not isinstance(was, Running) and after.spec.ready:
-            told_ready = isinstance(was, Readying) or step.is_adopted(after)
-            require(told_ready, "RUNNING before it is ready", after)
+            found_so = isinstance(step.event, BecameReady) and step.event.run == state.run
+            known = found_so or isinstance(step.event, Configured)  # its probe was taken away
+            require(known or step.is_adopted(before, after), "RUNNING before it is ready", after)
         if isinstance(state, Running) and not isinstance(was, Running | Readying):
             require(isinstance(step.event, Spawned), "RUNNING, but not spawned", after)
 
@@ -72,11 +74,14 @@ class Stops:
 
     def changed(self, step: Step, before: Instance | None, after: Instance) -> None:
         state, was = after.state, before.state if before is not None else None
-        if not isinstance(state, Stopping) or state.exit is not None or state.pid is None:
+        assert isinstance(state, Stopping)
+        if state.exit is not None or state.pid is None:
             return
         if isinstance(was, Stopping) and was.pid is not None:
             return
-        killed = step.view.shutdown is not None and step.view.shutdown.level > 1
+        ends = step.view.shutdown
+        # A hurried ladder that begins with SIGKILL is as good as the second level.
+        killed = ends is not None and (ends.level > 1 or (ends.level and _kills(state)))
         if killed or before is None:
             return
         if state.asked:
@@ -100,7 +105,7 @@ class Stops:
                 first = [
                     other
                     for other in step.view.going_down_after(instance.spec.worker)
-                    if not step.takes_turns(other)
+                    if step.goes_down_with(other, instance.spec.worker)
                 ]
                 require(not first, "signalled before what depends on it is down", name, first)
 
@@ -111,3 +116,7 @@ def has_ended(before: Instance | None, after: Instance, *ends: type) -> bool:
     return isinstance(after.state, kinds) and (
         before is None or not isinstance(before.state, kinds)
     )
+
+
+def _kills(state: Stopping) -> bool:
+    return state.rungs[0].signal == KILL and state.rungs[0].to is Target.TREE

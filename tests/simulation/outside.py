@@ -24,7 +24,7 @@ from supervisord_lite.core.event import (
     StartRequested,
     StopRequested,
 )
-from supervisord_lite.core.spec import Configuration
+from supervisord_lite.core.spec import Configuration, InstanceSpec
 from supervisord_lite.core.state import Exit, Stopping
 
 from . import clock
@@ -36,6 +36,15 @@ from .rest import at_rest
 
 if TYPE_CHECKING:
     from .world import World
+
+_Request = StartRequested | StopRequested | RestartRequested | RunRequested
+_REQUESTS: tuple[Callable[[tuple[str, ...]], _Request], ...] = (
+    StartRequested,
+    StartRequested,
+    StopRequested,
+    RestartRequested,
+    RunRequested,
+)
 
 CALM = 300.0  # seconds: longer than every delay, rung, probe and chain of dependencies together
 
@@ -65,16 +74,16 @@ class Outside:
 
     def _ask(self, dice: Dice) -> None:
         world = self._world
-        names = world.file.names()
-        some = tuple(dice.sample(names, 1 if dice.happens(0.85) else 4))
+        many = dice.happens(0.15)
+        names = world.file.names
+        some = tuple(dice.sample(names, 4)) if many else (dice.choice(names),)
         luck = dice.random()
         if luck < 0.1:
             world.tell(SignalRequested(some, dice.choice((1, 9, 10, 15))))
         elif luck < 0.15:
             world.tell(ReloadRequested(some))
         else:
-            kinds = (StartRequested, StartRequested, StopRequested, RestartRequested, RunRequested)
-            world.tell(dice.choice(kinds)(some))
+            world.tell(dice.choice(_REQUESTS)(some))
 
     def _find(self, dice: Dice) -> None:
         """Something is found out about a run: a broken rule, changed files, a wish for time."""
@@ -104,10 +113,10 @@ class Outside:
         world = self._world
         known = world.fleet.configuration
         configuration = world.file.configuration(known.scales if known else ())
-        wishes = ()
+        wishes: tuple[tuple[str, bool], ...] = ()
         if known is None:
             dice = Dice(world.setting.seed, "wishes")
-            names = dice.sample(world.file.names(), 2)
+            names = dice.sample(world.file.names, 2)
             wishes = tuple((name, dice.happens(0.5)) for name in names)
         world.tell(Configured(configuration, wishes=wishes))
 
@@ -187,6 +196,7 @@ class Outside:
         if keeper.shutdown is not None:
             return
         keeper.calm, world.doomed = True, False
+        world.calm_until = keeper.now + CALM
         self.configure()
         for part in (0.3, 0.6, 0.9):
             keeper.schedule(CALM * part, self._help)
@@ -220,7 +230,7 @@ def _with_scale(known: Configuration, compiled: Configuration, worker: str) -> C
         return None
     if not any(spec.name in before for spec in after):
         return None
-    instances: list = []
+    instances: list[InstanceSpec] = []
     for spec in known.instances:
         if spec.worker != worker:
             instances.append(spec)

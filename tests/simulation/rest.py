@@ -82,9 +82,9 @@ def _agree_on_runs(fleet: Fleet, keeper: Keeper) -> None:
         if (run := live_run(instance.state)) is not None:
             live[name] = run
         live |= {hook_name(hook.point, name): hook.run for hook in instance.hooks}
-    for name, run in keeper.runs.items():
-        if hook_of(name) is None or run.killed is None:
-            unburied[name] = run.number
+    for name, known in keeper.runs.items():
+        if hook_of(name) is None or known.killed is None:
+            unburied[name] = known.number
     require(live == unburied, "fleet and keeper disagree", live, unburied)
 
 

@@ -47,18 +47,28 @@ class Step:
                     self._whys.setdefault(command.instance, []).append(command.why)
         return self._whys.get(name, [])
 
-    def takes_turns(self, name: str) -> bool:
-        """Whether a configuration has the instance replaced by a roll-out, and not with others."""
+    def goes_down_with(self, name: str, worker: str) -> bool:
+        """Whether an instance on its way down had to go before this worker: not if it depends on it
+        only now, nor if a configuration has it replaced by turns, or lose what it depends on.
+        """
+        before = next((one for one, after in self.changes if after.spec.name == name), None)
+        if before is not None and all(one.worker != worker for one in before.spec.dependencies):
+            return False
+        if not isinstance(self.event, Configured):
+            return True
         rollout = self.view.rollouts.get(name.rpartition(":")[0])
-        return isinstance(self.event, Configured) and rollout is not None and rollout.active
+        by_turns = rollout is not None and rollout.active
+        return not by_turns and not any(why.startswith("restarts with") for why in self.whys(name))
 
     def has_begun(self, before: Instance | None, after: Instance) -> bool:
         """Whether a run was decided upon; one that was found alive was not."""
         was = before.last_run if before is not None else 0
-        if after.last_run <= was:
-            return False
-        return not self.is_adopted(after)
+        return after.last_run > was and not self.is_adopted(before, after)
 
-    def is_adopted(self, after: Instance) -> bool:
+    def is_adopted(self, before: Instance | None, after: Instance) -> bool:
+        """Whether the run was found alive by a keeper that nobody had told of it."""
+        was = before.last_run if before is not None else 0
         fact: KeeperFact | None = self.event if isinstance(self.event, FACTS) else None
-        return fact is not None and (fact.instance, fact.run) == (after.spec.name, after.last_run)
+        if fact is None or after.last_run <= was:
+            return False
+        return (fact.instance, fact.run) == (after.spec.name, after.last_run)

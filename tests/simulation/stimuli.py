@@ -31,7 +31,7 @@ ALL = {
     "doom": 40.0,
     "say again": 60.0,
     "keeper dies": 1500.0,
-    "calm down": 400.0,
+    "calm down": 700.0,
     "shut down": 900.0,
 }
 

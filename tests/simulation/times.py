@@ -5,7 +5,6 @@ that is told; none has two runs; overlaps are dealt with by their rule.
 from supervisord_lite.core import reason
 from supervisord_lite.core.event import AlarmRang, ClockSet
 from supervisord_lite.core.schedule import CORRECTION, Overlap, is_fixed
-from supervisord_lite.core.spec import Kind
 from supervisord_lite.core.state import Blocked, Instance, Waiting
 
 from .keeper import require
@@ -32,8 +31,6 @@ class Times:
             self._passed.pop(name, None)
 
     def changed(self, step: Step, before: Instance | None, after: Instance) -> None:
-        if after.spec.kind is not Kind.JOB:
-            return
         name, table = after.spec.name, after.timetable
         old = before.timetable if before is not None else None
         begun = step.has_begun(before, after)

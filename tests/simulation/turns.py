@@ -33,6 +33,8 @@ class Turns:
         count = sum(one.wanted for one in members if one.spec.name in declared)
         running = sum(isinstance(one.state, Running) for one in members)
         away = policy.max_unavailable
-        if policy.strategy is Strategy.START_FIRST:  # going back, there is no spare
-            away = 0 if rollout.progress is Progress.UNDER_WAY else 1
+        if policy.strategy is Strategy.START_FIRST:
+            # There is no spare on the way back, nor once the worker counts it among its own.
+            beside = rollout.spare is not None and rollout.spare not in declared
+            away = 0 if beside and rollout.progress is Progress.UNDER_WAY else 1
         require(running >= count - away, "a roll-out went below its floor", after, running, count)

@@ -7,7 +7,7 @@ answered the slow and plain way, by looking at every instance of a worker.
 
 from collections.abc import Iterable, Iterator
 
-from supervisord_lite.core.command import Command, Forget, Remember, RememberFleet, RememberRollout
+from supervisord_lite.core.command import Command, Forget, RememberFleet, RememberRollout
 from supervisord_lite.core.rollout import Rollout
 from supervisord_lite.core.spec import (
     Condition,
@@ -49,7 +49,7 @@ class View:
         """What is known after a manager's death: what the keeper remembers."""
         view = cls()
         for value in keeper.remembered.values():
-            view._set(value)
+            view.put(value)
         view.rollouts = dict(keeper.rollouts)
         view.shutdown = keeper.shutdown
         if keeper.configuration is not None:
@@ -59,9 +59,8 @@ class View:
     # ------------------------------------------------------------- going forward
 
     def apply(self, command: Command) -> None:
+        """Any command but to remember an instance, which `put` does."""
         match command:
-            case Remember(_, value):
-                self._set(value)
             case RememberFleet(Configuration() as configuration):
                 self._declare(configuration)
             case RememberFleet(Shutdown() as shutdown):
@@ -80,7 +79,7 @@ class View:
         for spec in configuration.instances:
             self.declared.setdefault(spec.worker, {})[spec.name] = spec
 
-    def _set(self, value: Instance) -> None:
+    def put(self, value: Instance) -> None:
         name, before = value.spec.name, self.instances.get(value.spec.name)
         old = before.spec.dependencies if before is not None else ()
         if old is not value.spec.dependencies:

@@ -20,7 +20,7 @@ from . import clock
 from .dice import Dice
 from .files import File
 from .inspector import Inspector
-from .keeper import Keeper, require, through_json
+from .keeper import Keeper, require
 from .outside import Outside
 from .prober import Prober
 from .step import Step
@@ -56,7 +56,9 @@ class World:
         self.orders: deque[list[Command]] = deque()
         self.offset = clock.BEGAN - self.keeper.now
         self._moment = 0.0
+        self.calm_until = 0.0
         self.doomed = False
+        self._deadline: float | None = None
         self.ending: float | None = None  # when the shutdown must be through
         self._make = fleet
         self.fleet = self._make(clock=self._clock())
@@ -77,8 +79,10 @@ class World:
         return script(setting.seed, setting.size)
 
     def _arm(self) -> None:
-        """Wait for the next stimulus."""
+        """Wait for the next stimulus. In a calm there is none."""
         stimulus = next(self._coming, None)
+        while stimulus is not None and 1000.0 + stimulus.time < self.calm_until:
+            stimulus = next(self._coming, None)
         if stimulus is not None:
             delay = max(0.0, 1000.0 + stimulus.time - self.keeper.now)
             self.keeper.schedule(delay, self._stimulate, stimulus)
@@ -112,7 +116,7 @@ class World:
         return not (self.keeper.facts or self.orders) and self.keeper.next_time() == float("inf")
 
     def _let_time_pass(self) -> None:
-        keeper, deadline = self.keeper, self.fleet.deadline()
+        keeper, deadline = self.keeper, self._deadline
         if deadline is not None and deadline <= keeper.next_time():
             keeper.now = max(keeper.now, deadline)
             self.tell(AlarmRang())
@@ -136,10 +140,13 @@ class World:
         if isinstance(event, ClockSet):
             self.inspector.offset = event.offset
         commands = self.fleet.step(event, now)
+        self._deadline = self.fleet.deadline()
         self.recent.append((now, event, commands))
-        step = self.inspector.step(self.fleet, event, commands, now)
+        step = self.inspector.step(self.fleet, event, commands, self._deadline, now)
         if commands:
             self._send(commands, step)
+        else:
+            self.inspector.answered(step)
 
     def _send(self, commands: list[Command], step: Step) -> None:
         """All packets, or those that left before the manager died; then there is a new one."""
@@ -171,13 +178,13 @@ class World:
         if keeper.finished is not None:
             return
         self.inspector.manager_died(keeper, step)
-        known = keeper.configuration
+        known, ends = keeper.configuration, keeper.shutdown
         self.fleet = self._make.restore(
-            through_json(known) if known is not None else None,
-            [through_json(value) for value in keeper.remembered.values()],
+            keeper.read("configuration", known) if known is not None else None,
+            [keeper.read(name, value) for name, value in keeper.remembered.items()],
             held=not keeper.calm and self.dice.happens(0.15),
-            shutdown=through_json(keeper.shutdown) if keeper.shutdown else None,
-            rollouts=[through_json(value) for value in keeper.rollouts.values()],
+            shutdown=keeper.read("shutdown", ends) if ends is not None else None,
+            rollouts=[keeper.read(f"rollout/{name}", one) for name, one in keeper.rollouts.items()],
             clock=self._clock(),
         )
         self.tell_all_again()
@@ -189,8 +196,10 @@ class World:
         self.doomed = not calm and self.dice.happens(0.25)
         again = not calm and self.dice.happens(0.5)
         commands = self.fleet.recover(keeper.now)
+        self._deadline = self.fleet.deadline()
         self.recent.append((keeper.now, Recovered(), commands))
-        step = self.inspector.step(self.fleet, Recovered(), commands, keeper.now)
+        told = Recovered()
+        step = self.inspector.step(self.fleet, told, commands, self._deadline, keeper.now)
         self.inspector.recovered(self.fleet)
         fleet = self.fleet
         if commands:

@@ -5,6 +5,8 @@ The loop's own threads are not for this: a few of them that hang would stop ever
 """
 
 import asyncio
+import errno
+import os
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,7 +22,8 @@ class Bystander:
         self._busy: asyncio.Future[Any] | None = None
 
     async def call(self, work: Callable[[], T]) -> T:
-        """The result of `work`, or the OSError that it raises. While an earlier call hangs, that
+        """The result of `work`, or the OSError that it raises; EAGAIN where there is no thread to be
+        had. While an earlier call hangs, that
         one is waited for first, so that hanging calls do not pile up.
         """
         while self._busy is not None and not self._busy.done():
@@ -45,5 +48,9 @@ class Bystander:
             with suppress(RuntimeError):  # the loop has ended meanwhile
                 loop.call_soon_threadsafe(settle, result, error)
 
-        threading.Thread(target=make, name="bystander", daemon=True).start()
+        try:
+            threading.Thread(target=make, name="bystander", daemon=True).start()
+        except RuntimeError:  # the kernel has no thread for us now (pids.max, RLIMIT_NPROC)
+            answer.cancel()
+            raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN)) from None
         return await asyncio.shield(answer)

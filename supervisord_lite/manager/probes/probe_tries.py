@@ -6,6 +6,7 @@ nobody waits for, and that the next try does not run beside.
 """
 
 import asyncio
+import errno
 import os
 import socket
 import time
@@ -30,13 +31,14 @@ from supervisord_lite.manager.probes.tcp_connection import connected
 
 _SHOWN = 200  # characters of what a command says
 _CAPTURED = 1024
+_OURS = (errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
 _BACKLOG_PAUSE = 0.05  # seconds between two looks at a full backlog
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a try found. `late` says that this daemon was held up meanwhile, so that a failure means
-    nothing.
+    """What a try found. `late` says that this daemon was held up meanwhile, or was short of
+    something, so that a failure means nothing.
     """
 
     good: bool
@@ -86,7 +88,11 @@ class Tries:
     async def _exec(self, spec: InstanceSpec, argv: tuple[str, ...], timeout: float) -> Answer:
         program = to_plain(replace(spec.program, argv=argv), compact=True)
         name = f"{PREFIX}{spec.name}"
-        outcome = await self._helpers.run(name, program, timeout, _CAPTURED)
+        try:
+            outcome = await self._helpers.run(name, program, timeout, _CAPTURED)
+        except OSError as error:
+            detail = f"cannot run {argv[0]}: {error.strerror}"
+            return Answer(good=False, detail=detail, late=_is_ours(error))
         said = escape(outcome.output.partition(b"\n")[0])[:_SHOWN]
         if outcome.failure:
             detail = f"cannot run {argv[0]}: {outcome.failure}"
@@ -124,7 +130,13 @@ async def _within(timeout: float, question: Awaitable[Answer]) -> Answer:
         return Answer(good=False, detail=detail, late=took > timeout + LATE)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        return Answer(good=False, detail=f"{where}{error.strerror or error}")
+        detail = f"{where}{error.strerror or error}"
+        return Answer(good=False, detail=detail, late=_is_ours(error))
+
+
+def _is_ours(error: OSError) -> bool:
+    """Whether it is this daemon that has run short of something, and not the worker that failed."""
+    return error.errno in _OURS
 
 
 def _too_slow(timeout: float) -> str:

@@ -26,6 +26,7 @@ from supervisord_lite.manager.keeper_link import Inheritance, KeeperLink
 READ = "ready/"
 WRITE = "ready-write/"
 _BLOCK = 4096
+_SOON = 1.0  # seconds
 Hold = Callable[[str, int], None]
 
 
@@ -86,8 +87,11 @@ class ReadyDescriptors:
         elif isinstance(state, Readying) and not pipe.watched:
             pipe.watched = True
             self._link.order([{"do": "drop", "names": [f"{WRITE}{name}"]}])
-            loop = asyncio.get_running_loop()
-            loop.add_reader(pipe.read, self._read, name, pipe)
+            self._watch(name, pipe)
+
+    def _watch(self, name: str, pipe: _Pipe) -> None:
+        if self._pipes.get(name) is pipe:
+            asyncio.get_running_loop().add_reader(pipe.read, self._read, name, pipe)
 
     def forget(self, name: str) -> None:
         """The run is ready or over."""
@@ -106,10 +110,16 @@ class ReadyDescriptors:
 
     def _read(self, name: str, pipe: _Pipe) -> None:
         """Look at what came before it is taken: should we be killed in between, it is there yet."""
-        data = _peek(pipe.read)
+        loop = asyncio.get_running_loop()
+        try:
+            data = _peek(pipe.read)
+        except OSError:  # no descriptor is left for us now: nothing is lost by looking later
+            loop.remove_reader(pipe.read)
+            loop.call_later(_SOON, self._watch, name, pipe)
+            return
         pipe.ended = not data or b"\n" in data
         if pipe.ended:
-            asyncio.get_running_loop().remove_reader(pipe.read)
+            loop.remove_reader(pipe.read)
         else:
             with suppress(BlockingIOError):
                 os.read(pipe.read, len(data))

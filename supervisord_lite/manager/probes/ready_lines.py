@@ -16,6 +16,7 @@ from supervisord_lite.logs.reader import Follower, tail
 from supervisord_lite.logs.run_start import run_start
 from supervisord_lite.manager.outputs import logged_streams
 from supervisord_lite.manager.probes.active_probes import Subject
+from supervisord_lite.manager.probes.bystander import Bystander
 from supervisord_lite.manager.probes.run_clock import beginning
 
 _LONGEST = 64 * 1024  # bytes of a line that are looked at
@@ -50,7 +51,7 @@ class Lines:
 
 
 class _Scan:
-    """One log, read from the run's beginning on. It blocks: its methods are for threads."""
+    """One log, read from the run's beginning on, in a thread that nobody else waits for."""
 
     def __init__(self, path: str, run: int, since: float, matches: Callable[[str], object]) -> None:
         self._path = path
@@ -62,25 +63,47 @@ class _Scan:
         self._follower: Follower | None = None
         self._otherwise: str | None = None  # where to begin if no index tells of the run
         self._closed = False
+        self._bystander = Bystander()
 
-    def step(self) -> bool | None:
-        """Read on: whether the line is there, None if there is nothing new. OSError."""
-        with self._lock:
-            if self._closed or not self._open():
-                return None
-            assert self._follower is not None, "it is open"
-            piece = self._follower.read(_PIECE)
-            lines = self._lines.feed(piece)
-            if any(self._matches(line.decode(errors="replace")) for line in lines):
-                return True
-            return False if piece else None
+    async def finds(self) -> bool:
+        """Whether the line is in what is new now."""
+        found: bool | None = False
+        while found is False:
+            try:
+                found = await self._bystander.call(self._step)
+            except OSError:  # the log may be readable when it grows the next time
+                found = None
+        return bool(found)
 
     def close(self) -> None:
-        """Let go of the file."""
-        with self._lock:
-            self._closed = True
+        """Let go of the file, at once or as soon as the thread that reads it is done."""
+        self._closed = True
+        if self._lock.acquire(blocking=False):
             if self._follower is not None:
                 self._follower.close()
+                self._follower = None
+            self._lock.release()
+
+    # In the thread.
+
+    def _step(self) -> bool | None:
+        """Read on: whether the line is there, None if there is nothing new. OSError."""
+        try:
+            with self._lock:
+                return self._read_on()
+        finally:
+            if self._closed:
+                self.close()
+
+    def _read_on(self) -> bool | None:
+        if self._closed or not self._open():
+            return None
+        assert self._follower is not None, "it is open"
+        piece = self._follower.read(_PIECE)
+        lines = self._lines.feed(piece)
+        if any(self._matches(line.decode(errors="replace")) for line in lines):
+            return True
+        return False if piece else None
 
     def _open(self) -> bool:
         """Begin where the run does. Its mark is made by the data plane in its own time, but before
@@ -116,23 +139,12 @@ async def until_line(
         while True:
             news.clear()  # before looking: what is written from now on wakes us again
             for scan in scans:
-                if await _finds(scan):
+                if await scan.finds():
                     take(BecameReady(spec.name, state.run))
                     return
             await news.wait()
     finally:
         for cancel in cancels:
             cancel()
-        for scan in scans:  # not awaited: what is awaited can be cancelled, and would not happen
-            loop.run_in_executor(None, scan.close)
-
-
-async def _finds(scan: _Scan) -> bool:
-    """Whether the line is in what is new now."""
-    found: bool | None = False
-    while found is False:
-        try:
-            found = await asyncio.to_thread(scan.step)
-        except OSError:  # the log may be readable when it grows the next time
-            found = None
-    return bool(found)
+        for scan in scans:
+            scan.close()

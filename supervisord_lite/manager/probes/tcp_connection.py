@@ -29,6 +29,8 @@ async def _addresses(host: str, port: int, bystander: Bystander) -> list[_Found]
         return [*socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)]
     except socket.gaierror:  # a name, then: it has to be looked up
         pass
+    except UnicodeError:  # a label that is empty or too long
+        raise OSError(errno.EINVAL, "it is no name of a host", host) from None
     try:
         find = lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)  # noqa: E731
         return [*await bystander.call(find)]
