@@ -5,11 +5,12 @@ going on with one that was cut short, and a roll-out that goes back are the same
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from supervisord_lite.core import reason
 from supervisord_lite.core.command import Command, RememberFleet
 from supervisord_lite.core.event import Added, InstanceEvent, SpecReplaced, Withdrawn
-from supervisord_lite.core.plan import restarts
+from supervisord_lite.core.plan import Plan, corrected, difference, restarts
 from supervisord_lite.core.rolling import Rollouts
 from supervisord_lite.core.roster import Roster
 from supervisord_lite.core.spec import Configuration, InstanceSpec, Kind, Strategy
@@ -25,6 +26,7 @@ class Applying:
         self.rollouts = Rollouts(self)
         self._roster = roster
         self._declared: dict[str, dict[str, InstanceSpec]] = {}
+        self._overtaken: tuple[str, ...] = ()  # roll-outs towards what is declared no more
 
     def declare(self, configuration: Configuration | None) -> None:
         self.configuration = configuration
@@ -34,8 +36,24 @@ class Applying:
 
     def adopt_configuration(self, configuration: Configuration, out: list[Command]) -> None:
         """From now on the instances are to become what it says."""
+        before = self._declared
         self.declare(configuration)
+        self._overtaken = tuple(
+            worker
+            for worker in self.rollouts.active()
+            if worker in self._declared and before.get(worker) != self._declared[worker]
+        )
         out.append(RememberFleet(configuration))
+
+    def plan(self, configuration: Configuration) -> Plan:
+        """What lies between the instances as they are and a configuration."""
+        known, instances = self.configuration, self._roster.instances
+        ours = {name: one for name, one in instances.items() if not self.rollouts.is_spare(name)}
+        if known is not None:  # while a roll-out goes on, some are not yet what they are to be
+            specs = {spec.name: spec for spec in known.instances}
+            specs |= {name: one.spec for name, one in ours.items() if name in specs}
+            known = replace(known, instances=tuple(specs.values()))
+        return corrected(difference(known, configuration), ours)
 
     def reconcile(
         self, now: float, out: list[Command], wishes: Mapping[str, bool] | None = None
@@ -52,9 +70,10 @@ class Applying:
         by_turns = {spec.worker: None for spec in changed if self._by_turns(spec)}
         at_once = {one.name: one for one in changed if one.worker not in by_turns}
         self._replace(removed, at_once, now, out)
-        for worker in by_turns:
-            if wishes is not None or not self.rollouts.is_active(worker):
+        for worker in {**by_turns, **dict.fromkeys(self._overtaken)}:
+            if worker in self._overtaken or not self.rollouts.is_active(worker):
                 self.rollouts.begin(worker, reason.CHANGED, now, out, restart=False)
+        self._overtaken = ()
         for spec in specs:
             if spec.name not in self._roster.instances:
                 known = wishes if wishes and spec.remember else {}
@@ -127,5 +146,6 @@ class Applying:
     def lose(self, names: Iterable[str], now: float, out: list[Command]) -> None:
         self._roster.lose(names, now, out)
 
-    def watch(self, workers: set[str]) -> None:
+    def watch(self, workers: set[str], spares: set[str]) -> None:
         self._roster.watched = workers
+        self._roster.bonds.set_spares(spares)

@@ -12,7 +12,13 @@ from dataclasses import dataclass
 from supervisord_lite.core import reason
 from supervisord_lite.core.moment import OPEN, Gate
 from supervisord_lite.core.restart import succeeded
-from supervisord_lite.core.spec import Condition, Dependency, InstanceSpec, OnFailedDependency
+from supervisord_lite.core.spec import (
+    Condition,
+    Dependency,
+    HookPoint,
+    InstanceSpec,
+    OnFailedDependency,
+)
 from supervisord_lite.core.state import (
     Blocked,
     Exited,
@@ -70,7 +76,9 @@ def meets(instance: Instance, condition: Condition) -> bool:
 def goes_down(instance: Instance) -> bool:
     """Whether those that it depends on have to wait for its end before their own."""
     state = instance.state
-    return isinstance(state, Parting) or (isinstance(state, Stopping) and not state.stuck)
+    if isinstance(state, Parting) or (isinstance(state, Stopping) and not state.stuck):
+        return True
+    return any(hook.point is HookPoint.POST_STOP and not hook.killed for hook in instance.hooks)
 
 
 class _Tally:
@@ -124,6 +132,7 @@ class Bonds:
         self._dependents: dict[str, dict[str, Dependency]] = {}
         self._tallies: dict[str, _Tally] = {}
         self._going_down: dict[str, int] = {}  # worker → instances it has to wait for
+        self._spares: set[str] = set()
         self._ranked: dict[str, int] | None = None  # until a dependency changes
 
     # ------------------------------------------------------------- keeping up to date
@@ -142,7 +151,7 @@ class Bonds:
         tally = self._tallies.get(worker)
         if tally is None:
             return Moved(cleared) if cleared else NOBODY
-        meant = _meant(before), _meant(after)
+        meant = self._meant(before), self._meant(after)
         if meant[0] == meant[1]:
             return Moved(cleared)
         was = tally.verdict()
@@ -186,8 +195,23 @@ class Bonds:
             return
         tally = self._tallies[worker] = _Tally()
         for instance in self._members.get(worker, {}).values():
-            if (meant := _meant(instance)) is not None:
+            if (meant := self._meant(instance)) is not None:
                 tally.add(meant, 1)
+
+    def set_spares(self, spares: set[str]) -> None:
+        """These stand beside the others for a while: nobody depends on them."""
+        for name in spares ^ self._spares:
+            worker = name.rpartition(":")[0]
+            instance, tally = self._members.get(worker, {}).get(name), self._tallies.get(worker)
+            if instance is not None and tally is not None and not instance.retiring:
+                tally.add(meaning(instance), -1 if name in spares else 1)
+        self._spares = spares
+
+    def _meant(self, instance: Instance | None) -> int | None:
+        """None for what does not count: it is not there, is about to leave, or is a spare."""
+        if instance is None or instance.retiring or instance.spec.name in self._spares:
+            return None
+        return meaning(instance)
 
     # ------------------------------------------------------------- questions
 
@@ -286,8 +310,3 @@ class Bonds:
                 ranks.setdefault(worker, max((1 + ranks.get(one, 0) for one in below), default=0))
                 stack.pop()
         return ranks
-
-
-def _meant(instance: Instance | None) -> int | None:
-    """None for what does not count: it is not there, or is about to leave."""
-    return None if instance is None or instance.retiring else meaning(instance)

@@ -5,6 +5,7 @@ saying. What there is to say at length is `explain`'s.
 from typing import assert_never
 
 from supervisord_lite.core import reason
+from supervisord_lite.core.restart import succeeded
 from supervisord_lite.core.spec import HookPoint
 from supervisord_lite.core.state import (
     Backoff,
@@ -45,11 +46,18 @@ def why(instance: Instance) -> str:
             unhealthy = state.health is Health.UNHEALTHY
             return instance.problem or reason.unhealthy("") if unhealthy else ""
         case Scheduled():
-            return reason.SCHEDULED
+            return _scheduled(instance)
         case Starting() | Stopped():
             return ""
         case _:
             assert_never(state)
+
+
+def _scheduled(instance: Instance) -> str:
+    last = instance.last_exit
+    if last is None or succeeded(instance.spec.restart, last):
+        return reason.SCHEDULED
+    return f"{reason.SCHEDULED}, its last run: {reason.exited(last)}"
 
 
 def hook_under_way(point: HookPoint) -> str:

@@ -61,6 +61,8 @@ def replace_spec(instance: Instance, spec: InstanceSpec, at: Moment) -> Step:
             return replace(after, state=replace(state, asked=True, fault=None)), (), ""
         case Backoff() | Fatal() | Waiting() | Blocked() | Scheduled():
             return jobs.resume(afresh(after), at, reason.PROGRAM_CHANGED)
+        case Exited() if spec.autostart:  # what has ended by itself is another one now
+            return jobs.resume(afresh(after), at, reason.PROGRAM_CHANGED)
         case Stopped() | Exited() | Preparing():  # what is prepared will be the new program
             return after, (), ""
         case _:

@@ -28,7 +28,7 @@ from supervisord_lite.core.command import (
     RememberFleet,
     hook_of,
 )
-from supervisord_lite.core.critical import ending, exit_code
+from supervisord_lite.core.critical import ending, exit_code, restarts_all
 from supervisord_lite.core.event import (
     AlarmRang,
     BecameReady,
@@ -60,7 +60,7 @@ from supervisord_lite.core.event import (
 )
 from supervisord_lite.core.hooks import end
 from supervisord_lite.core.moment import Clock
-from supervisord_lite.core.plan import Plan, corrected, difference
+from supervisord_lite.core.plan import Plan
 from supervisord_lite.core.rollout import Rollout
 from supervisord_lite.core.roster import Roster, is_busy
 from supervisord_lite.core.spec import (
@@ -159,7 +159,7 @@ class Fleet:
 
     def plan(self, configuration: Configuration) -> Plan:
         """What `Configured` would do now, and why."""
-        return corrected(difference(self.configuration, configuration), self.instances)
+        return self._applying.plan(configuration)
 
     def deadline(self) -> float | None:
         """When `AlarmRang` is due at the latest; None while only events can change anything."""
@@ -181,6 +181,7 @@ class Fleet:
             self._end_all(self.shutdown, now, out)
         else:
             self._applying.reconcile(now, out)
+            self._roster.ended.extend(filter(restarts_all, self.instances.values()))
         if (known := self.configuration) is not None:
             self._roster.sort(spec.name for spec in known.instances)
         self._roster.moved |= dict.fromkeys(self._applying.rollouts.active())
@@ -269,16 +270,17 @@ class Fleet:
         if self.shutting_down:
             return
         if instance.spec.on_exit is OnExit.SHUTDOWN:
-            out.append(Note(why))
-            self._shut_down(now, out, exit_code(instance), why)
+            follows: list[Command] = [Note(why)]
+            self._shut_down(now, follows, exit_code(instance), why)
+            out[:] = [*follows[1:2], *out, follows[0], *follows[2:]]  # remembered before the end is
             return
-        names = [
-            name
-            for name, one in self.instances.items()
-            if (one.wanted or one is instance) and not one.retiring
-        ]
+        if self.held:
+            return
+        names = [name for name, one in self.instances.items() if one.wanted and not one.retiring]
         event = RestartRequested(tuple(names), why)
         self._roster.take_down(dict.fromkeys(names, event), names, now, out)
+        # Last of all, so that a recovery finds by it that this is not done yet.
+        self._roster.advance_each((instance.spec.name,), event, now, out)
 
     # ------------------------------------------------------------- facts
 

@@ -64,7 +64,11 @@ def follow_on(instance: Instance, orders: tuple[Command, ...], why: str, at: Mom
         return replace(instance, state=Stopped(), wanted=False), orders, why
     if table.queued:
         left = replace(instance, timetable=replace(table, queued=table.queued - 1))
-        return begin(left, at, reason.QUEUED, *orders)
+        replaces = instance.spec.schedule is not None and (
+            instance.spec.schedule.overlap is Overlap.REPLACE
+        )
+        why = reason.REPLACES if replaces else reason.QUEUED
+        return begin(left, at, why, *orders)
     return replace(instance, state=Scheduled(), wanted=True), orders, why
 
 

@@ -73,8 +73,12 @@ class Plan:
 
 
 def restarts(old: InstanceSpec, new: InstanceSpec) -> bool:
-    """Whether going from `old` to `new` needs another run."""
-    return old.program is not new.program and old.program != new.program
+    """Whether going from `old` to `new` needs another run. The run of a job is never cut short for
+    that: the next one will be the new program.
+    """
+    if old.kind is not new.kind:
+        return True
+    return new.kind is not Kind.JOB and old.program != new.program
 
 
 def difference(old: Configuration | None, new: Configuration) -> Plan:
@@ -113,12 +117,19 @@ def _correct(entry: Entry, instance: Instance | None) -> Entry:
             return replace(entry, why="added back, starts when its last run is down")
         case Action.START if up:
             return replace(entry, action=Action.KEEP, why="found alive, adopted")
+        case Action.RESTART if isinstance(instance.state, Exited) and _starts(entry, instance):
+            return replace(entry, action=Action.START, why=f"{entry.why}, runs again", how="")
         case Action.RESTART if isinstance(instance.state, _RESTING) or not instance.wanted:
             return replace(entry, action=Action.ADJUST, why=f"{entry.why}, not up", how="")
         case Action.STOP if not up:
             return replace(entry, why=f"{entry.why}, not up")
         case _:
             return entry
+
+
+def _starts(entry: Entry, instance: Instance) -> bool:
+    changed = next((one.new for one in entry.changes if one.key == "autostart"), None)
+    return instance.spec.autostart if changed is None else changed == show(True)
 
 
 def _entry(old: InstanceSpec | None, new: InstanceSpec) -> Entry:

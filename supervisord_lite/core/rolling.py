@@ -53,7 +53,7 @@ class Host(Protocol):
 
     def lose(self, names: Iterable[str], now: float, out: list[Command]) -> None: ...
 
-    def watch(self, workers: set[str]) -> None: ...
+    def watch(self, workers: set[str], spares: set[str]) -> None: ...
 
 
 class Rollouts:
@@ -84,7 +84,12 @@ class Rollouts:
     def restore(self, rollouts: Iterable[Rollout]) -> None:
         """Take over what an earlier fleet left."""
         self.by_worker = {one.worker: one for one in rollouts}
-        self._host.watch(set(self.active()))
+        self._tell_host()
+
+    def _tell_host(self) -> None:
+        active = {worker: one for worker, one in self.by_worker.items() if one.active}
+        spares = {one.spare for one in active.values() if one.spare is not None}
+        self._host.watch(set(active), spares)
 
     # ------------------------------------------------------------- beginning
 
@@ -140,6 +145,7 @@ class Rollouts:
             del self.by_worker[worker]
             self._alarms.pop(worker, None)
             out.append(RememberRollout(worker, None))
+        self._tell_host()
 
     # ------------------------------------------------------------- going on
 
@@ -223,7 +229,7 @@ class Rollouts:
 
     def _remember(self, rollout: Rollout, out: list[Command]) -> None:
         self.by_worker[rollout.worker] = rollout
-        self._host.watch(set(self.active()))
+        self._tell_host()
         out.append(RememberRollout(rollout.worker, rollout))
 
 

@@ -11,7 +11,16 @@ from supervisord_lite.core import history, hooks, reason
 from supervisord_lite.core.command import Command, Spawn
 from supervisord_lite.core.moment import Moment
 from supervisord_lite.core.spec import HookPoint
-from supervisord_lite.core.state import Blocked, Instance, Preparing, Running, Starting, Waiting
+from supervisord_lite.core.state import (
+    Blocked,
+    Instance,
+    Live,
+    Preparing,
+    Running,
+    Starting,
+    State,
+    Waiting,
+)
 
 Step = tuple[Instance, tuple[Command, ...], str]
 """The instance that results, the orders that follow, and why, in words."""
@@ -22,7 +31,8 @@ def begin(instance: Instance, at: Moment, why: str, *before: Command) -> Step:
     if (obstacle := _obstacle(instance, at)) is not None:
         if instance.wanted and _same(instance.state, obstacle):
             return instance, before, ""
-        return replace(instance, state=obstacle, wanted=True), before, _why_not(obstacle, why)
+        why_not = _why_not(instance.state, obstacle, why)
+        return replace(instance, state=obstacle, wanted=True), before, why_not
     run = instance.last_run + 1
     if hooks.declared(instance, HookPoint.PRE_START) is None:
         starting = replace(instance, state=Starting(run, at.now), wanted=True, last_run=run)
@@ -64,6 +74,11 @@ def _same(state: object, obstacle: Waiting | Blocked) -> bool:
     return state.reason == obstacle.reason
 
 
-def _why_not(obstacle: Waiting | Blocked, why: str) -> str:
-    """What is announced: why it would have begun, unless the obstacle says more."""
-    return why if obstacle.reason == reason.HELD else obstacle.reason
+def _why_not(state: State, obstacle: Waiting | Blocked, why: str) -> str:
+    """What is announced: what brought this about, such as the end of a run, and the obstacle. What
+    waited before has another obstacle now, and that is all.
+    """
+    if obstacle.reason == reason.HELD:
+        return why
+    ended = isinstance(state, Live) and why != reason.RESTARTS
+    return f"{why}; {obstacle.reason}" if ended else obstacle.reason

@@ -35,6 +35,7 @@ from supervisord_lite.core.state import (
     Readying,
     Running,
     Starting,
+    Stopped,
     Stopping,
     Waiting,
     live_run,
@@ -189,4 +190,5 @@ def hook_over(instance: Instance, orders: tuple[Command, ...], over: Ended, at: 
     if isinstance(state, Waiting) and not hooks.waited_for(instance):
         after, more, why = begin(instance, at, reason.HOOKS_OVER, *orders)
         return after, more, over.problem or why
-    return instance, (*orders, *leave(instance)), over.problem or ""
+    told = reason.HOOKS_OVER if isinstance(state, Stopped) and not instance.hooks else ""
+    return instance, (*orders, *leave(instance)), over.problem or told

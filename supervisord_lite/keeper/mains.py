@@ -86,7 +86,11 @@ class Mains:
             descriptor = pidfd.open_pidfd(pid)
         if descriptor is None:
             return False
-        entry = self._trees.member(run, pid)
+        try:
+            entry = self._trees.member(run, pid)
+        except OSError:
+            os.close(descriptor)
+            raise
         if entry is None or pidfd.is_dead(descriptor):  # else the pid may have changed hands
             os.close(descriptor)
             return False

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from supervisord_lite.keeper.complaint import complain
 from supervisord_lite.keeper.job import Job, Outfit
 from supervisord_lite.keeper.marks import mark
 from supervisord_lite.keeper.runs import Phase, Run
@@ -181,10 +182,17 @@ def _bury(keeper: "Keeper", order: Order, _: list[int]) -> None:
 
 
 def _main(keeper: "Keeper", order: Order, _: list[int]) -> None:
-    """Make another process the main one of a run, or say that it cannot be."""
+    """Make another process the main one of a run, or say that it cannot be: an answer there must
+    be, whatever goes wrong.
+    """
     run, pid = keeper.runs.find(order["instance"], order["run"]), order["pid"]
     who = {"instance": order["instance"], "run": order["run"], "pid": pid}
-    if run is None or not keeper.mains.replace(run, pid):
+    try:
+        done = run is not None and keeper.mains.replace(run, pid)
+    except OSError as error:
+        complain(f"cannot make {pid} the main process of {order['instance']}: {error.strerror}")
+        done = False
+    if run is None or not done:
         keeper.tell({"tell": "refused_main", **who})
         return
     keeper.journal.append({"main": [run.instance, run.number, run.pid, run.started]})

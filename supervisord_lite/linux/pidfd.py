@@ -25,6 +25,8 @@ def open_pidfd(pid: int) -> int | None:
         if error.errno in (errno.ESRCH, errno.EINVAL):  # EINVAL: by now it is a thread's number
             return None
         raise
+    except OverflowError:  # no process has such a number
+        return None
 
 
 def send_signal(pidfd: int, number: int) -> bool:

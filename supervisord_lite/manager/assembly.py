@@ -134,7 +134,7 @@ class Manager:
         self._clock.start()
         pending = APPLY in self.greeting.get("helpers", ())
         if pending or self.applied is None:
-            self._run(self._apply_inherited())
+            self._run(self._apply_inherited(pending=pending))
         for fact in facts:
             self._take_fact(fact)
         self._link.attach(asyncio.get_running_loop(), self._take_packet, self._keeper_is_gone)
@@ -174,15 +174,16 @@ class Manager:
 
     # ---------------------------------------------------------------- configuration
 
-    async def _apply_inherited(self) -> None:
+    async def _apply_inherited(self, *, pending: bool) -> None:
         """Apply what was being compiled before this manager was there: at boot, the file. If it
         cannot be, a restored fleet goes on as it is, and a first boot is over.
         """
-        text = await self._compiler.inherited(APPLY)
         try:
-            compiled = read_compiled(text)
-            if kept := self._scales():  # which whoever ordered the compilation did not know
-                compiled = await self._compiler.compile(APPLY, kept=kept)
+            if pending:
+                compiled = read_compiled(await self._compiler.inherited(APPLY))
+            if self._scales() or not pending:
+                # Whoever ordered it did not know of the scales, or died before it was applied.
+                compiled = await self._compiler.compile(APPLY, kept=self._scales())
             await self._apply(compiled, lift_hold=False)
         except BadConfiguration as bad:
             self._say_problems(bad)

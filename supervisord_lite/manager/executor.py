@@ -102,7 +102,6 @@ class Executor:
         match command:
             case Remember(instance, value):
                 self.outputs.follow(value.spec)
-                self.care.follow(value)
                 return _remember(instance, value)
             case RememberFleet(value):
                 return self._remember_fleet(value)
@@ -151,7 +150,6 @@ class Executor:
     def _forget(self, instance: str) -> list[Order]:
         """Also the numbers of its hooks' runs: what comes back by this name begins at 1 again."""
         self.outputs.release(instance)
-        self.care.forget(instance)
         names = (instance, *(hook_name(point, instance) for point in HookPoint))
         return [_remember(name, None) for name in names]
 
@@ -166,6 +164,10 @@ class Executor:
 
     def _tell(self, command: Command) -> None:
         match command:
+            case Remember(_, value):  # not before it is: what a run has may be let go of by that
+                self.care.follow(value)
+            case Forget(instance):
+                self.care.forget(instance)
             case Announce():
                 for watcher in tuple(self.watchers):
                     watcher(command)

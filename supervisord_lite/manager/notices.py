@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator
 
 from supervisord_lite.core.command import Announce
 from supervisord_lite.core.fleet import Fleet
+from supervisord_lite.core.restart import succeeded
 from supervisord_lite.core.spec import Configuration, Log
-from supervisord_lite.core.state import Running, live_run, word
+from supervisord_lite.core.state import Instance, Running, live_run, word
 from supervisord_lite.logs.console import Console
 from supervisord_lite.logs.event import (
     LogEvent,
@@ -63,12 +64,12 @@ class Notices:
 
     # ---------------------------------------------------------------- what happened
 
-    def say(self, text: str, *, problem: bool = False) -> None:
+    def say(self, text: str, *, problem: bool = False, level: str = "") -> None:
         """One line about the daemon as a whole."""
         if self._terminal:
             self.console.announce(f"supervisord-lite: {text}")
         else:
-            level = "ERROR" if problem else "INFO"
+            level = level or ("ERROR" if problem else "INFO")
             self.console.announce(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {level} {text}")
 
     def announced(self, change: Announce) -> None:
@@ -80,7 +81,10 @@ class Notices:
         elif (change.before, change.after) in _DULL:
             return  # what comes of it is told in a moment
         text = " ".join(words) + (f": {change.why}" if change.why else "")
-        self.say(text, problem=change.after == "FATAL")
+        if change.after == "FATAL":
+            self.say(text, level="ERROR")
+        else:
+            self.say(text, level="WARNING" if _has_failed(change, instance) else "INFO")
 
     def happened_to_log(self, event: LogEvent) -> None:
         """The data plane has something to say."""
@@ -135,6 +139,15 @@ class Notices:
 
     def _notify(self, state: str) -> None:
         self._link.order([{"do": "notify", "state": state}])
+
+
+def _has_failed(change: Announce, instance: Instance | None) -> bool:
+    """Whether this tells of the bad end of a run."""
+    if instance is None or change.after not in ("BACKOFF", "EXITED", "WAITING", "STARTING"):
+        return False
+    over = change.before == "RUNNING" or (change.before, change.after) == ("STARTING", "BACKOFF")
+    status = instance.last_exit
+    return over and (status is None or not succeeded(instance.spec.restart, status))
 
 
 def _logs(configuration: Configuration) -> Iterator[Log]:

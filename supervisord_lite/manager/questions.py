@@ -7,6 +7,7 @@ with a verdict, or says what is still missing, which is what a client is told wh
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from supervisord_lite.core import hooks
 from supervisord_lite.core.brief import why
 from supervisord_lite.core.fleet import Fleet
 from supervisord_lite.core.reason import HELD, exited
@@ -154,7 +155,7 @@ def is_down(instance: Instance) -> Answer:
         return Verdict(ok=False, message="started by a later command")
     if isinstance(state, Stopping) and state.stuck:
         return Verdict(ok=False, message=why(instance))
-    if isinstance(state, Stopped | Exited | Fatal | Blocked):
+    if isinstance(state, Stopped | Exited | Fatal | Blocked) and not hooks.waited_for(instance):
         return Verdict(ok=True, message="stopped")
     return _still(instance)
 

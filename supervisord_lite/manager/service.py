@@ -209,12 +209,21 @@ class Service:
         workers = workers_of(names, self._fleet.instances)
         if undo:
             self._refuse_without_rollout(workers)
+        self._refuse_other_than_services(workers)
         self._core.take(RolloutUndone(workers) if undo else RolloutRequested(workers))
         await self._link.drained()
         if not wait:
             return self.insight.progress(workers, {})
         questions = {worker: self._questions.rolled_out(worker) for worker in workers}
         return self.insight.progress(workers, await self._waiters.settle(questions, timeout))
+
+    def _refuse_other_than_services(self, workers: Iterable[str]) -> None:
+        """Tasks and jobs have nothing that is up in between."""
+        for worker in workers:
+            members = self._fleet.bonds.members(worker).values()
+            kind = next((one.spec.kind for one in members), Kind.SERVICE)
+            if kind is not Kind.SERVICE:
+                raise Refused(f"cannot roll out {worker}: it is a {kind}")
 
     def _refuse_without_rollout(self, workers: Iterable[str]) -> None:
         without = [worker for worker in workers if worker not in self._fleet.rollouts]

@@ -177,6 +177,7 @@ TOLD = {
     "READY",
     "RECOVERED",
     "REPLACED",
+    "REPLACES",
     "RESTARTS",
     "RESTART_ALL",
     "RESTART_REQUESTED",

@@ -189,7 +189,7 @@ def test_a_job_that_waits_for_its_time_is_not_restarted() -> None:
     fleet.step(Configured(configuration(spec(**job))), 1.0)
     plan = fleet.plan(configuration(spec(**job, program=OTHER)))
     assert plan.entries[0].action is Action.ADJUST
-    assert plan.entries[0].why == "program.argv changed, not up"
+    assert plan.entries[0].why == "program.argv changed, no restart needed"
 
 
 def test_what_waits_for_a_dependency_is_not_restarted() -> None:

@@ -97,13 +97,21 @@ def test_a_new_program_is_tried_at_once(state: State) -> None:
     assert (after.state, after.attempts, after.failures) == (Starting(5, 101.0), 0, ())
 
 
-@pytest.mark.parametrize("state", [Stopped(), EXITED], ids=kind_of)
-def test_a_new_program_does_not_wake_what_rests(state: State) -> None:
+def test_a_new_program_does_not_wake_what_was_stopped() -> None:
     """An operator's stop survives a reload."""
-    before = instance(state)
+    before = instance(Stopped())
     after, commands = advance(before, SpecReplaced(NEW), 101.0)
     assert after == replace(before, spec=NEW)
     assert orders(commands) == []
+
+
+def test_a_new_program_is_run_where_the_old_one_has_ended() -> None:
+    """What is done is done by the old program; a new one has yet to be, as after a fresh boot."""
+    after, _ = advance(instance(EXITED), SpecReplaced(NEW), 101.0)
+    assert after.state == Starting(5, 101.0)
+    rests = replace(NEW, autostart=False)
+    after, _ = advance(instance(EXITED), SpecReplaced(rests), 101.0)
+    assert after.state == EXITED
 
 
 def test_a_new_program_during_the_sweep_skips_the_policy() -> None:

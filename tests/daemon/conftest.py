@@ -265,8 +265,8 @@ class Daemon:
             found = self.ours()
             for pid in found:
                 _kill(pid)
-            self.reap()
-            return not found
+            self.reap()  # who has died but is no zombie yet has no environment to be found by
+            return not found and all(one.returncode is not None for one in self.started)
 
         until(nobody_is_left)
         shutil.rmtree(self.place, ignore_errors=True)

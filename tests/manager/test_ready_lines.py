@@ -100,9 +100,7 @@ def is_found(rig: Rig, spec: InstanceSpec, run: int = 1) -> bool:
     assert spec.stdout_log is not None
     scan = _Scan(spec.stdout_log.path, run, 0.0, re2.compile(_pattern(spec)).search)
     with closing(scan):
-        while (found := scan.step()) is False:
-            pass
-    return bool(found)
+        return asyncio.run(scan.finds())
 
 
 def test_a_line_that_matches_is_ready(rig: Rig) -> None:

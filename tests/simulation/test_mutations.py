@@ -170,7 +170,7 @@ def _always_succeeded(_hook: object) -> None:
 
 
 def _is_due_again(*arguments: Any) -> Reckoning:
-    found = _RECKON(*arguments)
+    found: Reckoning = _RECKON(*arguments)
     return found._replace(timetable=arguments[1]) if found.due else found
 
 

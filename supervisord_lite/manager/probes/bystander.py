@@ -22,9 +22,9 @@ class Bystander:
         self._busy: asyncio.Future[Any] | None = None
 
     async def call(self, work: Callable[[], T]) -> T:
-        """The result of `work`, or the OSError that it raises; EAGAIN where there is no thread to be
-        had. While an earlier call hangs, that
-        one is waited for first, so that hanging calls do not pile up.
+        """The result of `work`, or the OSError that it raises; EAGAIN where there is no thread to
+        be had. While an earlier call hangs, that one is waited for first, so that hanging calls do
+        not pile up.
         """
         while self._busy is not None and not self._busy.done():
             await asyncio.wait([self._busy])

@@ -38,6 +38,7 @@ HELD = "notify/"
 _AT_ONCE = 16  # messages of one worker before others have their turn
 _ALL = 1024  # more than wait in a socket (net.unix.max_dgram_qlen)
 _STATUS = 512  # characters of a status that are kept
+_PID_MAX = 4_194_304  # PID_MAX_LIMIT of the kernel
 _NUMBER = re.compile(r"[0-9]{1,15}", re.ASCII)
 Hold = Callable[[str, int], None]
 
@@ -151,6 +152,8 @@ class NotifyRuns:
         line = self._lines.get(fact.get("instance", ""))
         if line is None or line.run != fact.get("run"):
             return [fact]
+        if fact["tell"] == "emptied" or (fact["tell"] == "exited" and fact["emptied"]):
+            line.asked = 0  # nothing of an empty tree can become its main process any more
         match fact["tell"]:
             case "exited" if not fact["emptied"] and line.pid is not None:
                 self._read(line, _ALL)
@@ -298,7 +301,9 @@ class NotifyRuns:
     def _obey(self, line: _Line, said: dict[str, str]) -> None:
         name, run = line.instance.spec.name, line.run
         pid = _number(said.get("MAINPID"))
-        if pid is not None and pid != line.pid:  # whether it is of the run, the keeper decides
+        # One at a time: each costs the keeper a look at all processes.
+        asks = pid is not None and 0 < pid <= _PID_MAX and not line.asked
+        if asks and pid != line.pid:  # whether it is of the run, the keeper decides
             line.asked += 1
             self._link.order([{"do": "main", "instance": name, "run": run, "pid": pid}])
         if "STATUS" in said:

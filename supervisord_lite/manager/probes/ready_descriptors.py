@@ -65,6 +65,8 @@ class ReadyDescriptors:
         probe = spec.ready.probe if spec.ready is not None else None
         if not isinstance(probe, DescriptorProbe):
             return {}
+        if spec.name in self._pipes and self._pipes[spec.name].run != run:
+            self.forget(spec.name)  # that run is over, as the keeper says to whoever asks
         if spec.name not in self._pipes:  # else it is ordered again, and may have been spawned
             read, write = pipes.make()
             os.set_blocking(read, False)
