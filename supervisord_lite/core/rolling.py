@@ -110,6 +110,11 @@ class Rollouts:
         before = tuple(one.spec for one in ours.values())
         if known is not None and known.active:
             before = known.before
+            # What that has replaced already is still to be seen to be good.
+            replaced = {n: r for n, r in known.runs if n in ours and n not in dict(runs)}
+            runs = (*runs, *replaced.items())
+        # What is new begins with the new program, and may fail with it.
+        runs = (*runs, *((name, 0) for name in declared if name not in ours and runs))
         rollout = Rollout(worker, Progress.UNDER_WAY, before, runs, now, why)
         spare = self._host.spare(worker)
         if _policy(declared).strategy is Strategy.START_FIRST and spare is not None and runs:
@@ -203,6 +208,9 @@ class Rollouts:
             return
         self._host.adopt_configuration(_with(configuration, rollout.before), out)
         members = self._host.members(worker)
+        for name in members:
+            if name not in before and name != rollout.spare:  # it never was anything else
+                self._host.advance(name, Withdrawn(), now, out)
         runs = tuple(
             (name, one.last_run)
             for name, one in members.items()
@@ -244,7 +252,12 @@ def _policy(declared: Mapping[str, InstanceSpec]) -> UpdatePolicy:
 
 
 def _with(configuration: Configuration, specs: tuple[InstanceSpec, ...]) -> Configuration:
-    """The configuration with these specs in place of those of their names."""
+    """The configuration with a worker that is again what these specs say."""
     before = {spec.name: spec for spec in specs}
-    instances = tuple(before.get(spec.name, spec) for spec in configuration.instances)
-    return replace(configuration, instances=instances)
+    workers = {spec.worker for spec in specs}
+    instances = (
+        before.get(spec.name, spec)
+        for spec in configuration.instances
+        if spec.name in before or spec.worker not in workers
+    )
+    return replace(configuration, instances=tuple(instances))

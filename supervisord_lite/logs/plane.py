@@ -62,15 +62,17 @@ class DataPlane:
         for lane in self._lanes.values():
             lane.start()
 
-    def attach(self, stream: str, pipe: int, log: Log) -> None:
-        """Log what comes through `pipe`, which stays the caller's. A log that cannot be opened is
-        reported and tried again, and its output handled as `on_full` says.
+    def attach(self, stream: str, pipe: int, log: Log, run: int | None = None) -> None:
+        """Log what comes through `pipe`, which stays the caller's: output of `run`, where that is
+        known, else of whom the index names last. A log that cannot be opened is reported and tried
+        again, and its output handled as `on_full` says.
         """
         assert stream not in self._streams, "a stream is attached once"
         lane = self._lane(log.path)
         leftover = self._leftovers.pop(stream, None)
         own, relay = self._own_hop(stream, log), self._relay(stream, log)
         attached = Stream(stream, pipe, log, self._wakes, own, leftover, relay)
+        attached.run = run
         self._streams[stream] = attached, lane
         lane.enter(attached)
 

@@ -61,7 +61,7 @@ class Stream:
         self._target: LogFile | Sink | None = None
         self._awaited: int | None = None  # the full sink that the poller watches
         self._tap: Tap | None = None
-        self._run: int | None = None
+        self.run: int | None = None  # whose output it is; None: as the index says
 
     # Orders, each at a step boundary: the lane's hop is empty.
 
@@ -124,13 +124,13 @@ class Stream:
     def mark_run(self, run: int, position: int) -> None:
         """What comes from this position on is of `run` (0: of nobody known)."""
         self._move_up_to(position)
-        self._run = run
+        self.run = run
         if isinstance(self._target, LogFile):
             self._target.began(run)
 
     def end_run(self, run: int) -> None:
         """What is in the pipe now is the last of `run`'s output, unless another began already."""
-        if self._run == run:
+        if self.run == run:
             self.mark_run(0, self.position())
 
     def reopen(self) -> None:
@@ -251,10 +251,10 @@ class Stream:
             self._write_pending(target, self._pending)
         if isinstance(target, LogFile):
             self.size = target.size
-            if self._run is None:
-                self._run = target.index.run
-            elif self._run != target.index.run:
-                target.began(self._run)
+            if self.run is None:
+                self.run = target.index.run
+            elif self.run != target.index.run:
+                target.began(self.run)
 
     def _write_pending(self, target: LogFile | Sink, pending: Passage) -> None:
         while count := pending.waiting():

@@ -115,8 +115,7 @@ class Manager:
         executor.channels = PipeChannels(given.held, executor.hold, executor.drop)
         hold = executor.hold_with_packet
         executor.outputs = Outputs(plane, hold, executor.drop, self.notices)
-        specs = {name: instance.spec for name, instance in self._fleet.instances.items()}
-        executor.outputs.take_over(specs, given.held)
+        executor.outputs.take_over(self._fleet.instances.values(), given.held)
         plane.start()
         return plane
 
@@ -221,6 +220,9 @@ class Manager:
         async with self._configuring:
             if self.applied is None:
                 raise Refused("cannot scale: nothing is applied yet")
+            for worker in counts:
+                if worker in self._fleet.rollouts and self._fleet.rollouts[worker].active:
+                    raise Refused(f"cannot scale {worker}: its roll-out is under way")
             listing = self.applied.listing
             compiled = await scaled(self._compiler, self._declared, listing, counts)
             plan = self._fleet.plan(compiled.configuration)

@@ -8,11 +8,12 @@ descriptor of it beyond what the data plane opens for itself.
 import errno
 import os
 import resource
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Protocol
 
 from supervisord_lite.core.spec import InstanceSpec, Log, Route
+from supervisord_lite.core.state import Instance, live_run
 from supervisord_lite.linux.descriptors import has_room
 from supervisord_lite.logs.hop import Hop, make_hop
 from supervisord_lite.logs.plane import DataPlane, make_stream_pipe
@@ -131,13 +132,19 @@ class Outputs:
         self._hold, self._drop = hold, drop
         self._audience = audience
         self._logs: dict[str, Log] = {}
+        self._runs: dict[str, int] = {}  # the last that each stream was told of
 
     def __contains__(self, stream: str) -> bool:
         return stream in self._logs
 
-    def take_over(self, specs: Mapping[str, InstanceSpec], held: Mapping[str, int]) -> None:
+    def take_over(self, instances: Iterable[Instance], held: Mapping[str, int]) -> None:
         """Attach the streams whose pipes an earlier manager left; let go of nobody's."""
-        known = {name: log for spec in specs.values() for name, log in logged_streams(spec)}
+        known: dict[str, Log] = {}
+        for one in instances:
+            for name, log in logged_streams(one.spec):
+                known[name] = log
+                if (run := live_run(one.state)) is not None:
+                    self._runs[name] = run
         for name, descriptor in held.items():
             if ":" not in name.partition("/")[0]:
                 continue  # a channel's, a hop's, the control socket: no stream of an instance
@@ -151,7 +158,9 @@ class Outputs:
         """Have a pipe ready for every stream of the run that is about to be spawned."""
         self.open(spec)
         for stream, _ in logged_streams(spec):
-            self._plane.began(stream, run)
+            if self._runs.get(stream) != run:  # else it is ordered again and has spoken
+                self._runs[stream] = run
+                self._plane.began(stream, run)
 
     def open(self, spec: InstanceSpec) -> None:
         """Have a pipe for each logged stream, and none for others."""
@@ -192,11 +201,12 @@ class Outputs:
 
     def _attach(self, stream: str, pipe: int, log: Log) -> None:
         self._logs[stream] = log
-        self._plane.attach(stream, pipe, log)
+        self._plane.attach(stream, pipe, log, self._runs.get(stream))
         self._audience.show(stream, log.path)
 
     def _release(self, stream: str) -> None:
         del self._logs[stream]
+        self._runs.pop(stream, None)
         self._audience.hide(stream)
         self._plane.detach(stream)
         self._drop(stream)

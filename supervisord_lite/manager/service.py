@@ -229,6 +229,11 @@ class Service:
         without = [worker for worker in workers if worker not in self._fleet.rollouts]
         if without:
             raise Refused(f"cannot undo a roll-out of {', '.join(without)}: there was none")
+        for worker in workers:
+            before = {spec.name for spec in self._fleet.rollouts[worker].before}
+            if before != self._fleet.bonds.members(worker).keys():
+                why = "it has another number of instances since"
+                raise Refused(f"cannot undo a roll-out of {worker}: {why}")
 
     # ---------------------------------------------------------------- waiting
 

@@ -85,9 +85,11 @@ class Inspector:
                 self._lives.ended(step, before, present, deadline)
                 self._wishes.ended(step, present)
             if after.spec.on_exit is not OnExit.NOTHING:
-                self._judge_critical(step, before, after)
+                self._judge_critical(step, before, after, held=fleet.held)
 
-    def _judge_critical(self, step: Step, before: Instance | None, after: Instance) -> None:
+    def _judge_critical(
+        self, step: Step, before: Instance | None, after: Instance, *, held: bool
+    ) -> None:
         """The end of a critical instance is the end of all, or of all runs."""
         if not has_ended(before, after, Exited, Fatal) or before is None:
             return
@@ -95,7 +97,7 @@ class Inspector:
             require(step.view.shutdown, "a critical end came to nothing", after)
             self._owed.add(after.spec.name)
             return
-        if step.view.shutdown is None:
+        if step.view.shutdown is None and not held:
             up = [
                 name
                 for name, one in step.view.instances.items()

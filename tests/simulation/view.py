@@ -8,11 +8,13 @@ answered the slow and plain way, by looking at every instance of a worker.
 from collections.abc import Iterable, Iterator
 
 from supervisord_lite.core.command import Command, Forget, RememberFleet, RememberRollout
+from supervisord_lite.core.hooks import under_way
 from supervisord_lite.core.rollout import Rollout
 from supervisord_lite.core.spec import (
     Condition,
     Configuration,
     Dependency,
+    HookPoint,
     InstanceSpec,
     OnFailedDependency,
 )
@@ -105,13 +107,19 @@ class View:
         """The instances of a worker that are not about to leave."""
         return [one for one in self.workers.get(worker, {}).values() if not one.retiring]
 
+    def _relied_on(self, worker: str) -> list[Instance]:
+        """The instances that dependents may rely on: a roll-out's spare is none of them."""
+        rollout = self.rollouts.get(worker)
+        spare = rollout.spare if rollout is not None and rollout.active else None
+        return [one for one in self.members(worker) if one.spec.name != spare]
+
     def holds(self, dependency: Dependency) -> bool:
-        members = self.members(dependency.worker)
+        members = self._relied_on(dependency.worker)
         return bool(members) and all(_meets(one, dependency.condition) for one in members)
 
     def is_lost(self, dependency: Dependency) -> bool:
         """Whether the condition cannot come true by itself any more."""
-        return any(_misses(one, dependency.condition) for one in self.members(dependency.worker))
+        return any(_misses(one, dependency.condition) for one in self._relied_on(dependency.worker))
 
     def may_start(self, spec: InstanceSpec) -> bool:
         """Whether the conditions of its start hold, or are to be ignored."""
@@ -130,10 +138,13 @@ class View:
         )
 
     def going_down_after(self, worker: str) -> Iterator[str]:
-        """The instances that depend on a worker and are on their way down."""
+        """The instances that depend on a worker and are on their way down, `post_stop` included."""
         for name in self.dependents.get(worker, ()):
-            state = self.instances[name].state
-            if isinstance(state, Parting) or (isinstance(state, Stopping) and not state.stuck):
+            instance = self.instances[name]
+            state = instance.state
+            parts = isinstance(state, Parting) or (isinstance(state, Stopping) and not state.stuck)
+            post_stop = under_way(instance, HookPoint.POST_STOP)
+            if parts or (post_stop is not None and not post_stop.killed):
                 yield name
 
     def below(self, names: Iterable[str]) -> set[str]:
