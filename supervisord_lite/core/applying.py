@@ -68,7 +68,11 @@ class Applying:
         removed = self._removed()
         changed = [spec for spec in specs if self._differs(spec)]
         by_turns = {spec.worker: None for spec in changed if self._by_turns(spec)}
-        at_once = {one.name: one for one in changed if one.worker not in by_turns}
+        at_once = {
+            one.name: one
+            for one in changed
+            if one.worker not in by_turns or self._roster.instances[one.name].retiring
+        }
         self._replace(removed, at_once, now, out)
         for worker in {**by_turns, **dict.fromkeys(self._overtaken)}:
             if worker in self._overtaken or not self.rollouts.is_active(worker):

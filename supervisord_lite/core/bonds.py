@@ -221,7 +221,8 @@ class Bonds:
         """
         shut = OPEN
         for dependency in spec.dependencies:
-            tally = self._tallies.get(dependency.worker) or _Tally()
+            self._count(dependency.worker)  # where the dependency is as new as the question
+            tally = self._tallies[dependency.worker]
             if tally.holds(dependency.condition):
                 continue
             failed = tally.failed(dependency.condition)

@@ -122,9 +122,14 @@ class Rollouts:
         self._remember(rollout, out)
         if known is not None and known.active and known.spare != rollout.spare:
             self._release(known, now, out)
-        if rollout.spare is not None and spare is not None:
-            self._host.bring(spare, now, out)
+        if rollout.spare is not None and self._host.member(rollout.spare) is not None:
+            self._bring_spare(rollout, now, out)  # it may have to become another program
         self._adjust(rollout, now, out)
+
+    def _bring_spare(self, rollout: Rollout, now: float, out: list[Command]) -> None:
+        spare = self._host.spare(rollout.worker)
+        if spare is not None and spare.name == rollout.spare:
+            self._host.bring(spare, now, out)
 
     def _adjust(self, rollout: Rollout, now: float, out: list[Command]) -> None:
         """What needs no turn has its spec at once."""
@@ -158,6 +163,8 @@ class Rollouts:
         """Do what can be done now."""
         self._alarms.pop(worker, None)
         while (rollout := self.by_worker.get(worker)) is not None and rollout.active:
+            if rollout.spare is not None and self._host.member(rollout.spare) is None:
+                self._bring_spare(rollout, now, out)
             members, declared = self._host.members(worker), self._host.declared(worker)
             policy = _policy(declared)
             judgement = judge(rollout, policy, members, declared, now)

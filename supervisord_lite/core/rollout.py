@@ -111,9 +111,11 @@ def judge(
     `targets` are the specs that they are to have.
     """
     runs = dict(rollout.runs)
-    ours = [one for name, one in members.items() if name in runs]
-    due = [one for one in ours if _is_due(one, targets, runs)]
-    done = [one for one in ours if one not in due]
+    due: list[Instance] = []
+    done: list[Instance] = []
+    for name, one in members.items():
+        if name in runs:
+            (due if _is_due(one, targets, runs) else done).append(one)
     if rollout.spare is not None and rollout.spare in members:
         done.append(members[rollout.spare])
     may_fail = rollout.progress is Progress.UNDER_WAY and policy.abort_on_failure
@@ -140,7 +142,8 @@ def _is_due(
 ) -> bool:
     """Whether it has yet to be touched. A start that is under way is new enough for a restart."""
     name, state = instance.spec.name, instance.state
-    if instance.spec != targets.get(name, instance.spec):
+    target = targets.get(name, instance.spec)
+    if instance.spec is not target and instance.spec != target:
         return True
     if not instance.wanted or instance.last_run > runs[name]:
         return False

@@ -219,6 +219,21 @@ def test_start_first_has_a_spare_before_anybody_goes() -> None:
     assert list(fleet.instances) == ["web:0", "web:1"]
 
 
+def test_a_spare_is_brought_by_the_next_manager() -> None:
+    """One that died when it had remembered the roll-out, and no more, leaves nobody stuck."""
+    fleet = up(start_first(2))
+    before = list(fleet.instances.values())
+    fleet.step(Configured(start_first(2, NEW)), 200.0)
+    again = Fleet.restore(
+        fleet.configuration,
+        before,
+        held=False,
+        shutdown=None,
+        rollouts=fleet.rollouts.values(),
+    )
+    assert spawned(again.recover(201.0)) == ["web:2"]
+
+
 def test_a_spare_that_fails_takes_nobody_down() -> None:
     """All others run the old program all the time."""
     fleet = up(start_first(2))

@@ -1,7 +1,14 @@
 """Judges of the order in which things happen: what comes before a start, and before a stop."""
 
 from supervisord_lite.core.command import hook_of
-from supervisord_lite.core.event import BecameReady, Configured, MainExited, Spawned
+from supervisord_lite.core.event import (
+    AlarmRang,
+    BecameReady,
+    ClockSet,
+    Configured,
+    MainExited,
+    Spawned,
+)
 from supervisord_lite.core.hooks import declared, under_way
 from supervisord_lite.core.signals import KILL
 from supervisord_lite.core.spec import HookPoint, Target
@@ -97,6 +104,8 @@ class Stops:
 
     def ended(self, step: Step) -> None:
         names, self._signalled = self._signalled, []
+        if isinstance(step.event, AlarmRang | ClockSet):
+            return  # a job that its next run replaces goes down alone
         for name in names:
             instance = step.view.instances.get(name)
             if instance is None or not isinstance(instance.state, Stopping):

@@ -30,7 +30,7 @@ from .view import View
 if TYPE_CHECKING:
     from .world import World
 
-_WENT_BACK = (Progress.WENT_BACK, Progress.STOPPED)
+_WENT_BACK = (Progress.GOING_BACK, Progress.WENT_BACK, Progress.STOPPED)
 
 
 def at_rest(world: "World") -> None:

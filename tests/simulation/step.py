@@ -55,7 +55,7 @@ class Step:
         if before is not None and all(one.worker != worker for one in before.spec.dependencies):
             return False
         if not isinstance(self.event, Configured):
-            return True
+            return not self.view.instances[name].retiring  # a spare that is needed no more
         rollout = self.view.rollouts.get(name.rpartition(":")[0])
         by_turns = rollout is not None and rollout.active
         return not by_turns and not any(why.startswith("restarts with") for why in self.whys(name))
