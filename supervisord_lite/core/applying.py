@@ -59,7 +59,7 @@ class Applying:
         self, now: float, out: list[Command], wishes: Mapping[str, bool] | None = None
     ) -> None:
         """Make the instances those of the configuration; equal ones are left alone. What restarts
-        by turns is left to its roll-out: a new one if somebody has asked (`wishes`).
+        by turns is left to its roll-out. `wishes` are those of operators about new instances.
         """
         if self.configuration is None:
             return

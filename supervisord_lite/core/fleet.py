@@ -171,16 +171,16 @@ class Fleet:
 
     # ------------------------------------------------------------- what happens
 
-    def recover(self, now: float) -> list[Command]:
+    def recover(self, now: float, wishes: Mapping[str, bool] | None = None) -> list[Command]:
         """What must be said after a restore: orders that may have been lost, and the rest of a
-        reload or a shutdown that was cut short.
+        reload or a shutdown that was cut short. `wishes` are as in `Configured`.
         """
         out: list[Command] = [OpenWriters(channel) for channel in self._roster.written]
         self._roster.advance_each(list(self.instances), Recovered(), now, out)
         if self.shutdown is not None:
             self._end_all(self.shutdown, now, out)
         else:
-            self._applying.reconcile(now, out)
+            self._applying.reconcile(now, out, wishes)
             self._roster.ended.extend(filter(restarts_all, self.instances.values()))
         if (known := self.configuration) is not None:
             self._roster.sort(spec.name for spec in known.instances)

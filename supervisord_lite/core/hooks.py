@@ -44,7 +44,7 @@ def under_way(instance: Instance, point: HookPoint) -> HookRun | None:
 
 def waited_for(instance: Instance) -> bool:
     """Whether a hook is under way that must be over before the next run."""
-    return any(hook.point in WAITED_FOR for hook in instance.hooks)
+    return bool(instance.hooks) and any(hook.point in WAITED_FOR for hook in instance.hooks)
 
 
 def launch(

@@ -87,9 +87,9 @@ class Failed:
 Judgement = Turn | Wait | Complete | Failed
 
 
-def floor(policy: UpdatePolicy, count: int, progress: Progress) -> int:
+def floor(policy: UpdatePolicy, count: int, *, beside: bool) -> int:
     """How many of `count` instances have to be RUNNING at least while one is away for the
-    roll-out. On its way back there is no spare.
+    roll-out. `beside`: there is a spare. On the way back there is none, nor once it has ended.
     """
     match policy.strategy:
         case Strategy.RECREATE:
@@ -97,7 +97,7 @@ def floor(policy: UpdatePolicy, count: int, progress: Progress) -> int:
         case Strategy.ROLLING:
             return max(0, count - policy.max_unavailable)
         case Strategy.START_FIRST:
-            return count if progress is Progress.UNDER_WAY else max(0, count - 1)
+            return count if beside else max(0, count - 1)
 
 
 def judge(
@@ -129,12 +129,21 @@ def judge(
         return waits
     if not due:
         return Complete()
-    declared = [one for name, one in members.items() if name != rollout.spare and one.wanted]
+    declared = [one for name, one in members.items() if name in targets and one.wanted]
     running = sum(isinstance(one.state, Running) for one in members.values())
-    room = running - floor(policy, len(declared), rollout.progress)
+    room = running - floor(policy, len(declared), beside=_has_spare(rollout, members, targets))
     if room <= 0:
         return Wait(None, "too few of its instances are RUNNING")
     return Turn(tuple(one.spec.name for one in due[:room]))
+
+
+def _has_spare(
+    rollout: Rollout, members: Mapping[str, Instance], targets: Mapping[str, InstanceSpec]
+) -> bool:
+    """Whether an instance stands in for those that are away: one that nobody counts otherwise."""
+    if rollout.spare is None or rollout.spare in targets:
+        return False
+    return rollout.spare in members and members[rollout.spare].wanted
 
 
 def _is_due(

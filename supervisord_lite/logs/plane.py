@@ -103,7 +103,7 @@ class DataPlane:
         and what comes later is a grandchild's.
         """
         attached, lane = self._streams[stream]
-        lane.tell(attached, partial(attached.end_run, run))
+        lane.tell(attached, partial(attached.end_run, run, attached.position()))
 
     def reopen(self) -> None:
         """Open every log again by its name."""

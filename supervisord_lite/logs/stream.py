@@ -128,10 +128,10 @@ class Stream:
         if isinstance(self._target, LogFile):
             self._target.began(run)
 
-    def end_run(self, run: int) -> None:
-        """What is in the pipe now is the last of `run`'s output, unless another began already."""
+    def end_run(self, run: int, position: int) -> None:
+        """What comes from this position on is nobody's, unless another run began already."""
         if self.run == run:
-            self.mark_run(0, self.position())
+            self.mark_run(0, position)
 
     def reopen(self) -> None:
         """Open log and tap again by their names."""

@@ -128,7 +128,7 @@ class Manager:
         # As they were remembered, before anything is ordered again: what runs have must be known.
         for instance in self._fleet.instances.values():
             care.follow(instance)
-        self._core.recover()
+        self._core.recover(dict(care.wishes()))
         care.settle()
         self._clock.start()
         pending = APPLY in self.greeting.get("helpers", ())

@@ -6,7 +6,7 @@ no other event can come between.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from supervisord_lite.core.command import Command
 from supervisord_lite.core.event import AlarmRang, Event
@@ -27,9 +27,9 @@ class CoreLoop:
         self._carry_out(self.fleet.step(event, time.monotonic()))
         self._set_alarm()
 
-    def recover(self) -> None:
+    def recover(self, wishes: Mapping[str, bool]) -> None:
         """Say again what an earlier manager may not have got through."""
-        self._carry_out(self.fleet.recover(time.monotonic()))
+        self._carry_out(self.fleet.recover(time.monotonic(), wishes))
         self._set_alarm()
 
     def _set_alarm(self) -> None:

@@ -110,6 +110,8 @@ class Stops:
             instance = step.view.instances.get(name)
             if instance is None or not isinstance(instance.state, Stopping):
                 continue
+            if instance.retiring and not isinstance(step.event, Configured):
+                continue  # a spare that is needed no more: nobody depends on it
             if instance.state.exit is None:
                 first = [
                     other

@@ -95,7 +95,7 @@ class ForgetsDeadlines(Fleet):
 class ForgetsWhatWasBegun(Fleet):
     """Does not finish what its predecessor began."""
 
-    def recover(self, now: float) -> list[Command]:
+    def recover(self, now: float, wishes: Mapping[str, bool] | None = None) -> list[Command]:
         return []
 
 

@@ -1,7 +1,6 @@
 """The judge of roll-outs: none takes an instance down that would leave too few RUNNING."""
 
 from supervisord_lite.core import reason
-from supervisord_lite.core.rollout import Progress
 from supervisord_lite.core.spec import Kind, Strategy
 from supervisord_lite.core.state import Instance, Parting, Running, Stopping
 
@@ -34,7 +33,7 @@ class Turns:
         running = sum(isinstance(one.state, Running) for one in members)
         away = policy.max_unavailable
         if policy.strategy is Strategy.START_FIRST:
-            # There is no spare on the way back, nor once the worker counts it among its own.
-            beside = rollout.spare is not None and rollout.spare not in declared
-            away = 0 if beside and rollout.progress is Progress.UNDER_WAY else 1
+            # There is no spare on the way back, nor once it has ended or belongs to the worker.
+            beside = [one for one in members if one.spec.name == rollout.spare and one.wanted]
+            away = 0 if beside and rollout.spare not in declared else 1
         require(running >= count - away, "a roll-out went below its floor", after, running, count)

@@ -7,9 +7,11 @@ sent. One that is gone by then counts if it was the worker's user, as the socket
 """
 
 import asyncio
+import errno
 import os
 import re
 import socket
+import stat
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -200,6 +202,7 @@ class NotifyRuns:
         with suppress(FileExistsError):
             os.mkdir(self.directory, 0o711)
             os.chmod(self.directory, 0o711)  # noqa: S103 - to pass through, whatever the umask
+        _refuse_of_others(self.directory)
         made = self._bind(spec, path)
         self._hold(f"{HELD}{spec.name}", made.fileno())
         return _Line(Instance(spec), run, made, path, spec.watchdog)
@@ -252,7 +255,7 @@ class NotifyRuns:
 
     def _let_go(self, name: str, of: socket.socket, path: str) -> None:
         of.close()
-        with suppress(FileNotFoundError):
+        with suppress(OSError):  # gone already, or the directory is no longer ours
             os.unlink(path)
         self._link.order([{"do": "drop", "names": [f"{HELD}{name}"]}])
 
@@ -321,6 +324,17 @@ class NotifyRuns:
     def _missed(self, line: _Line, seconds: float) -> None:
         why = f"no sign of life for {seconds:g} s"
         self._take(RunCondemned(line.instance.spec.name, line.run, why, failure=True))
+
+
+def _refuse_of_others(directory: str) -> None:
+    """What is made in there is given to a worker's user by its name: nobody else may have put
+    something under that name. Raises PermissionError.
+    """
+    found = os.lstat(directory)
+    ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
+    if not ours or found.st_mode & 0o022:
+        text = "it is a link, somebody else's, or open to others"
+        raise PermissionError(errno.EPERM, text, directory)
 
 
 def _speaks(spec: InstanceSpec) -> bool:
