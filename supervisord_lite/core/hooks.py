@@ -44,7 +44,10 @@ def under_way(instance: Instance, point: HookPoint) -> HookRun | None:
 
 def waited_for(instance: Instance) -> bool:
     """Whether a hook is under way that must be over before the next run."""
-    return bool(instance.hooks) and any(hook.point in WAITED_FOR for hook in instance.hooks)
+    return bool(instance.hooks) and any(
+        hook.point in WAITED_FOR or (hook.point is HookPoint.POST_START and hook.killed)
+        for hook in instance.hooks
+    )
 
 
 def launch(
@@ -141,7 +144,7 @@ def _problem(hook: HookRun) -> str | None:
     status = hook.exit or Exit()
     if status.code == 0:
         return None
-    if hook.killed and status.code is None:
+    if hook.killed and status.signal in (KILL, None):
         return reason.hook_killed(hook.point)
     return reason.hook_failed(hook.point, status)
 

@@ -101,21 +101,29 @@ class Rollouts:
         """
         members, declared = self._host.members(worker), self._host.declared(worker)
         ours = {name: one for name, one in members.items() if name in declared}
-        runs = tuple(
-            (name, one.last_run)
-            for name, one in ours.items()
-            if _is_up(one) and (restart or restarts(one.spec, declared[name]))
-        )
         known = self.by_worker.get(worker)
+        going = known if known is not None and known.active else None
+        every = restart or (going is not None and going.restarts)
+        runs = {
+            name: one.last_run
+            for name, one in ours.items()
+            if _is_up(one) and (every or restarts(one.spec, declared[name]))
+        }
         before = tuple(one.spec for one in ours.values())
-        if known is not None and known.active:
-            before = known.before
-            # What that has replaced already is still to be seen to be good.
-            replaced = {n: r for n, r in known.runs if n in ours and n not in dict(runs)}
-            runs = (*runs, *replaced.items())
-        # What is new begins with the new program, and may fail with it.
-        runs = (*runs, *((name, 0) for name in declared if name not in ours and runs))
-        rollout = Rollout(worker, Progress.UNDER_WAY, before, runs, now, why)
+        if going is not None:
+            before = going.before
+            if not restart:  # what that has replaced already is still to be seen to be good
+                runs |= {
+                    name: run
+                    for name, run in going.runs
+                    if name in ours and ours[name].last_run > run
+                }
+                if going.spare is not None and going.spare in ours:
+                    runs[going.spare] = 0  # the worker has grown, and it is no spare any more
+        if runs:  # what is new begins with the new program, and may fail with it
+            runs |= {name: 0 for name in declared if name not in ours}
+        turns = tuple(runs.items())
+        rollout = Rollout(worker, Progress.UNDER_WAY, before, turns, now, why, restarts=every)
         spare = self._host.spare(worker)
         if _policy(declared).strategy is Strategy.START_FIRST and spare is not None and runs:
             rollout = replace(rollout, spare=spare.name)
@@ -209,8 +217,10 @@ class Rollouts:
         declared = self._host.declared(worker)
         before = {spec.name: spec for spec in rollout.before}
         same = all(before.get(name, spec) == spec for name, spec in declared.items())
-        out.append(Note(reason.rollout_failed(worker, problem, goes_back=not same)))
-        if same or configuration is None:
+        stays = same or rollout.progress is Progress.GOING_BACK
+        stays = stays or not _policy(declared).abort_on_failure
+        out.append(Note(reason.rollout_failed(worker, problem, goes_back=not stays)))
+        if stays or configuration is None:
             self._end(replace(rollout, problem=problem), Progress.STOPPED, now, out)
             return
         self._host.adopt_configuration(_with(configuration, rollout.before), out)

@@ -49,6 +49,7 @@ class Rollout:
     began: float
     why: str
     spare: str | None = None
+    restarts: bool = False  # whatever they run, all that are up are to have another run
     ended: float | None = None
     problem: str | None = None
 
@@ -118,9 +119,9 @@ def judge(
             (due if _is_due(one, targets, runs) else done).append(one)
     if rollout.spare is not None and rollout.spare in members:
         done.append(members[rollout.spare])
-    may_fail = rollout.progress is Progress.UNDER_WAY and policy.abort_on_failure
     begun = [one for one in done if one.last_run > runs.get(one.spec.name, 0)]
-    if may_fail and (problem := _failure(begun)):
+    patient = rollout.progress is Progress.GOING_BACK or not policy.abort_on_failure
+    if problem := _failure(begun, patient=patient):
         return Failed(problem)
     # What is not RUNNING anyway is replaced first, and costs nothing.
     if idle := tuple(one.spec.name for one in due if not isinstance(one.state, Running)):
@@ -161,11 +162,12 @@ def _is_due(
     return isinstance(state, Running | Readying)
 
 
-def _failure(replaced: list[Instance]) -> str | None:
-    """Why a new run has failed, if one has."""
+def _failure(replaced: list[Instance], *, patient: bool) -> str | None:
+    """Why a new run has failed, if one has; who is `patient` minds only that it is given up."""
     for one in replaced:
         over = isinstance(one.state, Exited) and one.spec.kind is Kind.SERVICE
-        if one.attempts or over or isinstance(one.state, Fatal | Blocked):
+        failed = one.attempts > 0 and not patient
+        if failed or over or isinstance(one.state, Fatal | Blocked):
             return f"{one.spec.name}: {one.problem or 'has ended'}"
     return None
 

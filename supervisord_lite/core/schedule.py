@@ -67,14 +67,12 @@ class Schedule:
 class Timetable:
     """Where a job stands in its schedule. `next` is the coming occurrence (seconds since the
     epoch), `until` the same on CLOCK_MONOTONIC by the clocks' distance when that was last told.
-    `queued` runs are to follow the present one. `once`: the present run was asked for while the
-    schedule was off, which it stays.
+    `queued` runs are to follow the present one.
     """
 
     next: float
     until: float
     queued: int = 0
-    once: bool = False
 
 
 class Reckoning(NamedTuple):

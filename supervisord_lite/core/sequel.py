@@ -143,8 +143,9 @@ def leave(instance: Instance) -> tuple[Command, ...]:
 def _post_stop(
     instance: Instance, run: int, at: Moment, why: str, status: Exit | None, *orders: Command
 ) -> tuple[Instance, tuple[Command, ...]]:
-    hooked, more = hooks.launch(instance, HookPoint.POST_STOP, run, at.now, why, status)
-    return hooked, (*orders, *more)
+    known, ends = hooks.kill(instance, at.now, HookPoint.POST_START)  # of no use any more
+    hooked, more = hooks.launch(known, HookPoint.POST_STOP, run, at.now, why, status)
+    return hooked, (*orders, *ends, *more)
 
 
 def afresh(instance: Instance) -> Instance:

@@ -150,7 +150,9 @@ def _emptied(
     if isinstance(state, Starting | Readying | Running):
         known = replace(instance, last_exit=Exit())
         started = state.started if isinstance(state, Running) else state.since
-        return ended(known, state.run, Exit(), end - started, at)
+        never = isinstance(state, Readying)
+        fault = Fault(reason.never_ready(Exit()), start=True) if never else None
+        return ended(known, state.run, Exit(), end - started, at, fault)
     if isinstance(state, Stopping):
         status = state.exit or Exit()
     if not isinstance(state, Stopping | Parting):

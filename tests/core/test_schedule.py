@@ -287,9 +287,9 @@ def test_a_clock_that_was_wrong_counts_no_more() -> None:
 
 def test_queued_runs_stay_with_the_timetable() -> None:
     """What is queued, and that the schedule is off, are not the clocks' business."""
-    table = Timetable(BEGAN + 3 * HOUR, 1000.0 + 3 * HOUR, queued=2, once=True)
+    table = Timetable(BEGAN + 3 * HOUR, 1000.0 + 3 * HOUR, queued=2)
     after = reckoned(THREE, table, 3 * HOUR).timetable
-    assert after == Timetable(BEGAN + 27 * HOUR, 1000.0 + 27 * HOUR, queued=2, once=True)
+    assert after == Timetable(BEGAN + 27 * HOUR, 1000.0 + 27 * HOUR, queued=2)
 
 
 @settings(max_examples=150, deadline=None)

@@ -13,7 +13,7 @@ from supervisord_lite.core.event import (
     Spawned,
     SpawnFailed,
 )
-from supervisord_lite.core.state import Instance
+from supervisord_lite.core.state import Instance, live_run
 
 from .view import View
 
@@ -49,11 +49,14 @@ class Step:
 
     def goes_down_with(self, name: str, worker: str) -> bool:
         """Whether an instance on its way down had to go before this worker: not if it depends on it
-        only now, nor if a configuration has it replaced by turns, or lose what it depends on.
+        only now or was down before, nor if a configuration has it replaced by turns, or lose what
+        it depends on.
         """
         before = next((one for one, after in self.changes if after.spec.name == name), None)
-        if before is not None and all(one.worker != worker for one in before.spec.dependencies):
-            return False
+        if before is not None:
+            bound = any(one.worker == worker for one in before.spec.dependencies)
+            if not bound or not (live_run(before.state) is not None or before.hooks):
+                return False
         if not isinstance(self.event, Configured):
             return not self.view.instances[name].retiring  # a spare that is needed no more
         rollout = self.view.rollouts.get(name.rpartition(":")[0])

@@ -3,7 +3,7 @@ within a short campaign. Where several invariants would find it, the first one d
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -115,7 +115,7 @@ class ComesBack(Fleet):
         (SignalsTheDead, "ordered about a run that is over|signalled before its exec"),
         (ForgetsDeadlines, "nobody waits for it"),
         (ActsBeforeItRemembers, "without a record"),
-        (ForgetsWhatWasBegun, "no write end|another fleet|disagree"),
+        (ForgetsWhatWasBegun, "write end|another fleet|disagree|forgotten"),
         (ComesBack, "a stopped instance came back"),
     ],
 )
@@ -153,7 +153,7 @@ def _never(*_: object) -> bool:
     return False
 
 
-def _no_floor(*_: object) -> int:
+def _no_floor(*_: object, **__: object) -> int:
     return 0
 
 
@@ -202,7 +202,7 @@ _TICK: Any = vars(jobs)["tick"]
         (worker, "climb", _stays, "it is due and nothing|nobody waits for it"),
         (sequel, "rest", _stays_as_it_was, "ordered about a run that is over"),
         (start, "_obstacle", _no_obstacle, "started before its conditions hold"),
-        (hooks, "waited_for", _never, "started beside its hooks"),
+        (hooks, "waited_for", _never, "started beside its hooks|prepared by nobody"),
         (hooks, "under_way", _ignores, "two hooks of one point|about a run that is over"),
         (hooks, "_problem", _always_succeeded, "spawned before its hook has succeeded"),
         (told, "_spawned", _is_ready_at_once, "RUNNING before it is ready"),

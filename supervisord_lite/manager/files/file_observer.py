@@ -134,7 +134,8 @@ class FileObserver:
                 if not node.dropped:  # by what this very change meant to another node
                     self._try(node.tree, partial(node.tree.take, node, change))
         for tree in concerned:
-            self._try(tree, tree.settle)
+            if self._trees.get(tree.watch) is tree:  # else it is polled by now
+                self._try(tree, tree.settle)
 
     def _try(self, tree: WatchedTree, work: Callable[[], None]) -> None:
         try:
