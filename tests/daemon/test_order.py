@@ -21,7 +21,7 @@ def go(*_):
     os._exit(0)
 signal.signal(signal.SIGTERM, go)
 note("up")
-os.write(3, b"\n")
+os.write(3, b"\\n")
 while True:
     signal.pause()
 """

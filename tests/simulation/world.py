@@ -7,7 +7,7 @@ of stimuli. A world is a function of its seed, its size, its script and of what 
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
@@ -232,11 +232,3 @@ def worlds(seed: int, size: int, fleet: type[Fleet] = Fleet) -> Iterator[World]:
     while True:
         yield World(Setting(f"{seed}.{number}", size), fleet)
         number += 1
-
-
-def steps_of(setting: Setting, events: int) -> Sequence[object]:
-    """The last things that a world of this setting was told, and what was ordered."""
-    world = World(setting)
-    while world.events < events and not world.over and not world.is_quiet():
-        world.turn()
-    return list(world.recent)
