@@ -120,9 +120,12 @@ class Announce:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Something that is no change of an instance's state, in a line for those who watch."""
+    """Something that is no change of an instance's state, in a line for those who watch; they
+    should do something about a `problem`.
+    """
 
     text: str
+    problem: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -270,7 +270,7 @@ class Fleet:
         if self.shutting_down:
             return
         if instance.spec.on_exit is OnExit.SHUTDOWN:
-            follows: list[Command] = [Note(why)]
+            follows: list[Command] = [Note(why, problem=True)]
             self._shut_down(now, follows, exit_code(instance), why)
             out[:] = [*follows[1:2], *out, follows[0], *follows[2:]]  # remembered before the end is
             return

@@ -219,7 +219,8 @@ class Rollouts:
         same = all(before.get(name, spec) == spec for name, spec in declared.items())
         stays = same or rollout.progress is Progress.GOING_BACK
         stays = stays or not _policy(declared).abort_on_failure
-        out.append(Note(reason.rollout_failed(worker, problem, goes_back=not stays)))
+        text = reason.rollout_failed(worker, problem, goes_back=not stays)
+        out.append(Note(text, problem=True))
         if stays or configuration is None:
             self._end(replace(rollout, problem=problem), Progress.STOPPED, now, out)
             return

@@ -121,7 +121,7 @@ def judge(
         done.append(members[rollout.spare])
     begun = [one for one in done if one.last_run > runs.get(one.spec.name, 0)]
     patient = rollout.progress is Progress.GOING_BACK or not policy.abort_on_failure
-    if problem := _failure(begun, patient=patient):
+    if problem := _failure(begun, runs, patient=patient):
         return Failed(problem)
     # What is not RUNNING anyway is replaced first, and costs nothing.
     if idle := tuple(one.spec.name for one in due if not isinstance(one.state, Running)):
@@ -162,11 +162,14 @@ def _is_due(
     return isinstance(state, Running | Readying)
 
 
-def _failure(replaced: list[Instance], *, patient: bool) -> str | None:
-    """Why a new run has failed, if one has; who is `patient` minds only that it is given up."""
+def _failure(replaced: list[Instance], runs: Mapping[str, int], *, patient: bool) -> str | None:
+    """Why a new run has failed, if one has: it did not become ready or stable, or has ended since.
+    Who is `patient` minds only that it is given up.
+    """
     for one in replaced:
         over = isinstance(one.state, Exited) and one.spec.kind is Kind.SERVICE
-        failed = one.attempts > 0 and not patient
+        died = one.died > runs.get(one.spec.name, 0)
+        failed = (one.attempts > 0 or died) and not patient
         if failed or over or isinstance(one.state, Fatal | Blocked):
             return f"{one.spec.name}: {one.problem or 'has ended'}"
     return None

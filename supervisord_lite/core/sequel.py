@@ -44,7 +44,7 @@ def ended(
     """A run is over that nobody had asked to end."""
     bury = Bury(instance.spec.name, run)
     why = fault.why if fault else reason.exited(status)
-    known = history.over(instance, run, length, status)
+    known = replace(history.over(instance, run, length, status), died=run)
     if not instance.wanted:
         return rest(known, bury, why, at)
     if fault is not None and fault.start:

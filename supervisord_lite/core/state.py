@@ -237,6 +237,7 @@ class Instance:
     attempts: int = 0
     failures: tuple[float, ...] = ()
     last_exit: Exit | None = None
+    died: int = 0  # the last run that ended by itself
     problem: str | None = None  # what went wrong last, in words, for status
     hooks: tuple[HookRun, ...] = ()
     timetable: Timetable | None = None

@@ -83,7 +83,7 @@ class Manager:
             waiters.announced,
         ]
         self._executor.rollout_watchers.append(waiters.rollout_changed)
-        self._executor.on_note = self.notices.say
+        self._executor.on_note = self.notices.noted
         self._executor.on_finish = self._finish
 
     @property

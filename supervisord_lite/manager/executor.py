@@ -62,7 +62,7 @@ class Executor:
         self.compiled: Compiled | None = None  # the applied configuration
         self.watchers: list[Callable[[Announce], None]] = []
         self.rollout_watchers: list[Callable[[str], None]] = []
-        self.on_note: Callable[[str], None] = lambda _: None
+        self.on_note: Callable[[Note], None] = lambda _: None
         self.on_finish: Callable[[Finish], None] = lambda _: None
 
     def hold(self, name: str, descriptor: int) -> None:
@@ -174,8 +174,8 @@ class Executor:
             case RememberRollout(worker):
                 for concerned in tuple(self.rollout_watchers):
                     concerned(worker)
-            case Note(text):
-                self.on_note(text)
+            case Note():
+                self.on_note(command)
             case Finish():
                 self.on_finish(command)
             case _:

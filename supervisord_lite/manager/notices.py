@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from supervisord_lite.core.command import Announce
+from supervisord_lite.core.command import Announce, Note
 from supervisord_lite.core.fleet import Fleet
 from supervisord_lite.core.restart import succeeded
 from supervisord_lite.core.spec import Configuration, Log
@@ -85,6 +85,10 @@ class Notices:
             self.say(text, level="ERROR")
         else:
             self.say(text, level="WARNING" if _has_failed(change, instance) else "INFO")
+
+    def noted(self, note: Note) -> None:
+        """The core has something to say that is no change of a state."""
+        self.say(note.text, level="WARNING" if note.problem else "INFO")
 
     def happened_to_log(self, event: LogEvent) -> None:
         """The data plane has something to say."""

@@ -100,10 +100,9 @@ class Questions:
         up, worker = self.up(name, after_run), self._fleet.instances[name].spec.worker
 
         def ask(now: float) -> Answer:
-            answer = up(now)
             rollout = self._fleet.rollouts.get(worker)
-            if isinstance(answer, Verdict) or rollout is None or rollout.active:
-                return answer
+            if rollout is None or rollout.progress is Progress.DONE:
+                return up(now)
             return is_over(rollout)
 
         return ask

@@ -24,6 +24,7 @@ from supervisord_lite.core.spec import (
     RestartPolicy,
     Strategy,
     UpdatePolicy,
+    When,
 )
 from supervisord_lite.core.state import Parting, Running, Starting, Stopped, Stopping
 
@@ -316,3 +317,29 @@ def test_a_restored_fleet_without_a_roll_out_has_nothing_to_do() -> None:
     again = restored(fleet)
     assert signalled(again.recover(203.0)) == []
     assert not any(isinstance(one.state, Starting) for one in again.instances.values())
+
+
+def test_a_new_run_that_dies_in_the_pause_has_failed() -> None:
+    """The pause is there to see that the new program lives: it was stable, and ends all the same."""
+    fleet = up(rolling(3, pause=30.0))
+    fleet.step(Configured(rolling(3, NEW, pause=30.0)), 200.0)
+    replaced(fleet, "web:0", 201.0)
+    assert progress(fleet) is Progress.UNDER_WAY
+    fleet.step(MainExited("web:0", 2, WELL, emptied=True), 215.0)
+    assert progress(fleet) is Progress.GOING_BACK
+    assert fleet.instances["web:0"].spec.program == OLD
+
+
+def test_a_roll_out_that_may_not_go_back_ends() -> None:
+    """With a new run that is given up and `abort_on_failure: false` it stops where it is."""
+    fleet = up(rolling(3, abort_on_failure=False))
+    fleet.step(Configured(rolling(3, NEW, abort_on_failure=False)), 200.0)
+    fleet.step(MainExited("web:0", 1, WELL, emptied=True), 201.0)
+    never = replace(fleet.instances["web:0"].spec.restart, when=When.NEVER)
+    assert fleet.configuration is not None
+    first, *others = fleet.configuration.instances
+    changed = (replace(first, restart=never), *others)
+    fleet.step(Configured(replace(fleet.configuration, instances=changed)), 201.5)
+    fleet.step(SpawnFailed("web:0", 2, "exec", 2, "No such file or directory"), 202.0)
+    assert progress(fleet) is Progress.STOPPED
+    assert [one.last_run for one in fleet.instances.values()] == [2, 1, 1]

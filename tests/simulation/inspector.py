@@ -75,14 +75,16 @@ class Inspector:
             self._wishes.changed(after)
 
     def _look_at_all(self, step: Step, fleet: Fleet, deadline: float | None) -> None:
+        firsts: dict[str, Instance | None] = {}
         for before, after in step.changes:
             name = after.spec.name
+            first = firsts.setdefault(name, before)
             present, known = fleet.instances.get(name), self.view.instances.get(name)
             require(present is known, "what is remembered is not what is", name, known)
             if present is None:
                 self._forget([name])
             elif present is after:
-                self._lives.ended(step, before, present, deadline)
+                self._lives.ended(step, first, present, deadline)
                 self._wishes.ended(step, present)
             if after.spec.on_exit is not OnExit.NOTHING:
                 self._judge_critical(step, before, after, held=fleet.held)

@@ -7,6 +7,7 @@ from supervisord_lite.core.event import (
     ClockSet,
     Configured,
     MainExited,
+    RunRequested,
     Spawned,
 )
 from supervisord_lite.core.hooks import declared, under_way
@@ -104,7 +105,7 @@ class Stops:
 
     def ended(self, step: Step) -> None:
         names, self._signalled = self._signalled, []
-        if isinstance(step.event, AlarmRang | ClockSet):
+        if isinstance(step.event, AlarmRang | ClockSet | RunRequested):
             return  # a job that its next run replaces goes down alone
         for name in names:
             instance = step.view.instances.get(name)
