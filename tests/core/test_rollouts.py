@@ -320,7 +320,7 @@ def test_a_restored_fleet_without_a_roll_out_has_nothing_to_do() -> None:
 
 
 def test_a_new_run_that_dies_in_the_pause_has_failed() -> None:
-    """The pause is there to see that the new program lives: it was stable, and ends all the same."""
+    """The pause is there to see that the new program lives."""
     fleet = up(rolling(3, pause=30.0))
     fleet.step(Configured(rolling(3, NEW, pause=30.0)), 200.0)
     replaced(fleet, "web:0", 201.0)
