@@ -77,6 +77,8 @@ class Applying:
         for worker in {**by_turns, **dict.fromkeys(self._overtaken)}:
             if worker in self._overtaken or not self.rollouts.is_active(worker):
                 self.rollouts.begin(worker, reason.CHANGED, now, out, restart=False)
+            else:
+                self.rollouts.go_on(worker, now, out)
         self._overtaken = ()
         for spec in specs:
             if spec.name not in self._roster.instances:

@@ -1,14 +1,20 @@
-"""What the end of a critical instance means to whoever started the daemon."""
+"""What the end of a critical instance means: to whoever started the daemon, and to all others."""
 
 from supervisord_lite.core import reason
-from supervisord_lite.core.spec import OnExit
-from supervisord_lite.core.state import Exited, Fatal, Instance
+from supervisord_lite.core.command import Command, Note
+from supervisord_lite.core.event import RestartRequested
+from supervisord_lite.core.restart import delay, window
+from supervisord_lite.core.roster import Roster
+from supervisord_lite.core.spec import OnExit, RestartLimit
+from supervisord_lite.core.state import Blocked, Exited, Fatal, Instance
 
 GAVE_UP = 70  # the exit code for one that never had one (sysexits.h: EX_SOFTWARE)
 
 
 def ending(instance: Instance) -> str:
     state = instance.state
+    if isinstance(state, Blocked):
+        return state.reason
     return reason.exited(state.exit) if isinstance(state, Exited) else instance.problem or "FATAL"
 
 
@@ -18,9 +24,56 @@ def exit_code(instance: Instance) -> int:
     if status is not None and status.signal is not None:
         return 128 + status.signal
     if status is not None and status.code is not None:
-        given_up = isinstance(instance.state, Fatal)
+        given_up = isinstance(instance.state, Fatal | Blocked)
         return GAVE_UP if given_up and status.code == 0 else status.code
     return GAVE_UP
+
+
+class RestartAll:
+    """Restarting everything because a critical instance has ended, at the pace of its own restart
+    policy: so many times within the window of its limit, and each time later than the last. What
+    is pending here dies with the manager; the next one finds the instance ended, and asks again.
+    """
+
+    def __init__(self, roster: Roster) -> None:
+        self._roster = roster
+        self._times: dict[str, tuple[float, ...]] = {}
+        self._pending: dict[str, float] = {}
+
+    def deadline(self) -> float | None:
+        return min(self._pending.values(), default=None)
+
+    def ended(self, instance: Instance, now: float, out: list[Command]) -> None:
+        """It has ended for good. Everything is restarted now, later, or no more."""
+        name, policy = instance.spec.name, instance.spec.restart
+        limit = policy.limit or RestartLimit()
+        known = window(self._times.get(name, ()), limit, now)
+        if policy.limit is not None and len(known) > limit.count:
+            text = reason.no_more_restarts(name, len(known) - 1, limit)
+            out.append(Note(text, problem=True))
+            return
+        self._times[name] = known
+        earlier = len(known) - 1
+        after = delay(policy, name, instance.last_run, earlier - 1) if earlier else 0.0
+        self._pending[name] = now + after
+        self.ring(now, out)
+
+    def ring(self, now: float, out: list[Command]) -> None:
+        """Restart everything for those whose time has come, if they are still down."""
+        for name in [name for name, at in self._pending.items() if at <= now]:
+            del self._pending[name]
+            instance = self._roster.instances.get(name)
+            if instance is not None and restarts_all(instance):
+                self._restart(instance, now, out)
+
+    def _restart(self, instance: Instance, now: float, out: list[Command]) -> None:
+        why = reason.critical(instance.spec.name, ending(instance))
+        known = self._roster.instances
+        names = [name for name, one in known.items() if one.wanted and not one.retiring]
+        event = RestartRequested(tuple(names), why)
+        self._roster.take_down(dict.fromkeys(names, event), names, now, out)
+        # Last of all, so that a recovery finds by it that this is not done yet.
+        self._roster.advance_each((instance.spec.name,), event, now, out)
 
 
 def restarts_all(instance: Instance) -> bool:

@@ -28,7 +28,7 @@ from supervisord_lite.core.command import (
     RememberFleet,
     hook_of,
 )
-from supervisord_lite.core.critical import ending, exit_code, restarts_all
+from supervisord_lite.core.critical import RestartAll, ending, exit_code, restarts_all
 from supervisord_lite.core.event import (
     AlarmRang,
     BecameReady,
@@ -99,6 +99,7 @@ class Fleet:
         self._stop_deadline = stop_deadline
         self._roster = Roster(clock or Clock())
         self._applying = Applying(self._roster, held=held)
+        self._restart_all = RestartAll(self._roster)
         self._finished = False
 
     @classmethod
@@ -163,8 +164,9 @@ class Fleet:
 
     def deadline(self) -> float | None:
         """When `AlarmRang` is due at the latest; None while only events can change anything."""
-        rollouts = None if self.held else self._applying.rollouts.deadline()
-        deadlines = [self._roster.alarms.next(), rollouts]
+        deadlines = [self._roster.alarms.next()]
+        if not self.held and self.shutdown is None:
+            deadlines += [self._applying.rollouts.deadline(), self._restart_all.deadline()]
         if self.shutdown is not None and not self._finished:
             deadlines.append(self.shutdown.deadline)
         return min((one for one in deadlines if one is not None), default=None)
@@ -274,13 +276,8 @@ class Fleet:
             self._shut_down(now, follows, exit_code(instance), why)
             out[:] = [*follows[1:2], *out, follows[0], *follows[2:]]  # remembered before the end is
             return
-        if self.held:
-            return
-        names = [name for name, one in self.instances.items() if one.wanted and not one.retiring]
-        event = RestartRequested(tuple(names), why)
-        self._roster.take_down(dict.fromkeys(names, event), names, now, out)
-        # Last of all, so that a recovery finds by it that this is not done yet.
-        self._roster.advance_each((instance.spec.name,), event, now, out)
+        if not self.held:
+            self._restart_all.ended(instance, now, out)
 
     # ------------------------------------------------------------- facts
 
@@ -369,6 +366,8 @@ class Fleet:
         while (name := self._roster.alarms.take(now)) is not None:
             self._roster.advance(name, AlarmRang(), now, out)
         self._roster.moved |= dict.fromkeys(self._applying.rollouts.due(now))
+        if not self.held and not self.shutting_down:
+            self._restart_all.ring(now, out)
         if self.shutdown is None or self._finished or now < self.shutdown.deadline:
             return
         if self.shutdown.level < KILLED:

@@ -186,6 +186,11 @@ def critical(instance: str, why: str) -> str:
     return f"{instance} has ended: {why}"
 
 
+def no_more_restarts(instance: str, times: int, limit: RestartLimit) -> str:
+    within = f"{times} times within {limit.within:g} s"
+    return f"{instance} has restarted everything {within}: it does so no more"
+
+
 def given_up(failures: int, limit: RestartLimit, last: str) -> str:
     """Such as "10 failed starts within 300 s, last: exit code 1"."""
     starts = "failed start" if failures == 1 else "failed starts"

@@ -139,6 +139,10 @@ class Rollouts:
         if spare is not None and spare.name == rollout.spare:
             self._host.bring(spare, now, out)
 
+    def go_on(self, worker: str, now: float, out: list[Command]) -> None:
+        """One that an earlier manager began may have been cut short when it had hardly begun."""
+        self._adjust(self.by_worker[worker], now, out)
+
     def _adjust(self, rollout: Rollout, now: float, out: list[Command]) -> None:
         """What needs no turn has its spec at once."""
         turns = dict(rollout.runs)

@@ -24,6 +24,7 @@ from supervisord_lite.core.event import (
 from supervisord_lite.core.moment import ALONE, Around, Clock
 from supervisord_lite.core.spec import InstanceSpec, OnExit
 from supervisord_lite.core.state import (
+    Blocked,
     Exited,
     Fatal,
     Instance,
@@ -243,5 +244,14 @@ def is_busy(instance: Instance) -> bool:
 
 
 def _has_just_ended(before: Instance | None, after: Instance) -> bool:
-    ended = isinstance(after.state, Exited | Fatal)
-    return ended and before is not None and not isinstance(before.state, Exited | Fatal)
+    """Whether that is the end of a critical instance. Who waits for a failed dependency may yet be
+    started, but a daemon that is there for it alone has nothing to wait for.
+    """
+    states: tuple[type, ...] = (Exited, Fatal)
+    if after.spec.on_exit is OnExit.SHUTDOWN:
+        states = (Exited, Fatal, Blocked)
+    return (
+        isinstance(after.state, states)
+        and before is not None
+        and not isinstance(before.state, states)
+    )

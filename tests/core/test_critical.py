@@ -23,7 +23,7 @@ from supervisord_lite.core.spec import (
     RestartPolicy,
     When,
 )
-from supervisord_lite.core.state import Exit, Running, Shutdown, Stopped, Stopping
+from supervisord_lite.core.state import Exit, Running, Shutdown, Starting, Stopped, Stopping
 
 from .make import FAILED, WELL, configuration, spec
 
@@ -154,3 +154,21 @@ def test_an_ordinary_end_concerns_nobody() -> None:
     fleet = up(critical(OnExit.NOTHING), spec("db:0"))
     ends(fleet, "app:0")
     assert isinstance(fleet.instances["db:0"].state, Running)
+
+
+def test_restarts_of_everything_have_a_pace_and_an_end() -> None:
+    """One program that cannot live does not keep the whole fleet down for ever."""
+    policy = RestartPolicy(when=When.NEVER, delay=1.0, jitter=0.0, limit=RestartLimit(3, 600.0))
+    main = spec("main:0", on_exit=OnExit.RESTART_ALL, restart=policy)
+    fleet = Fleet()
+    fleet.step(Configured(configuration(main)), 100.0)
+    begun, now = [100.0], 100.0
+    while now < 200.0:
+        run = fleet.instances["main:0"].last_run
+        if isinstance(fleet.instances["main:0"].state, Starting):
+            commands = fleet.step(SpawnFailed("main:0", run, "exec", 2, ""), now)
+        else:
+            now = fleet.deadline() or 200.0
+            commands = fleet.step(AlarmRang(), now)
+        begun += [now for command in commands if isinstance(command, Spawn)]
+    assert begun == [100.0, 100.0, 101.0, 103.0]

@@ -3,7 +3,7 @@
 The keeper judges what it is asked to do; this judges what the fleet says it has decided.
 """
 
-from supervisord_lite.core.command import Command, Remember, Spawn
+from supervisord_lite.core.command import Command, Note, Remember, Spawn
 from supervisord_lite.core.event import Event, Recovered
 from supervisord_lite.core.fleet import Fleet
 from supervisord_lite.core.spec import Kind, OnExit
@@ -87,10 +87,16 @@ class Inspector:
                 self._lives.ended(step, first, present, deadline)
                 self._wishes.ended(step, present)
             if after.spec.on_exit is not OnExit.NOTHING:
-                self._judge_critical(step, before, after, held=fleet.held)
+                self._judge_critical(step, before, after, deadline, held=fleet.held)
 
     def _judge_critical(
-        self, step: Step, before: Instance | None, after: Instance, *, held: bool
+        self,
+        step: Step,
+        before: Instance | None,
+        after: Instance,
+        deadline: float | None,
+        *,
+        held: bool,
     ) -> None:
         """The end of a critical instance is the end of all, or of all runs."""
         if not has_ended(before, after, Exited, Fatal) or before is None:
@@ -99,7 +105,9 @@ class Inspector:
             require(step.view.shutdown, "a critical end came to nothing", after)
             self._owed.add(after.spec.name)
             return
-        if step.view.shutdown is None and not held:
+        # All are restarted now, or later, or it is told that they are not any more.
+        told = any(isinstance(command, Note) for command in step.commands)
+        if step.view.shutdown is None and not held and not told and deadline is None:
             up = [
                 name
                 for name, one in step.view.instances.items()

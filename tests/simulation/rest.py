@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from supervisord_lite.core.command import hook_name, hook_of
 from supervisord_lite.core.fleet import Fleet
 from supervisord_lite.core.rollout import Progress, Rollout
-from supervisord_lite.core.spec import Configuration, Kind
+from supervisord_lite.core.spec import Configuration, InstanceSpec, Kind, OnExit
 from supervisord_lite.core.state import (
     Blocked,
     Exited,
@@ -105,25 +105,40 @@ def _is_what_the_file_says(world: "World", view: View) -> None:
     fleet = world.fleet
     known = fleet.configuration
     assert known is not None
-    file = world.file.configuration(known.scales)
-    names = [one.name for one in file.instances]
     spares = {one.spare for one in view.rollouts.values() if one.active}
-    ours = [name for name in fleet.instances if name not in spares or name in names]
-    require(names == ours, "another fleet", names, ours)
+    applied = {one.name: one for one in known.instances}
+    ours = [name for name in fleet.instances if name not in spares or name in applied]
+    require(list(applied) == ours, "another fleet", list(applied), ours)
+    file = world.file.configuration(known.scales)
     require(_rest_of(file) == _rest_of(known), "another configuration", file, known)
-    for spec in file.instances:
+    declared = {one.name: one for one in file.instances}
+    for name in {**declared, **applied}:
+        _is_either(declared.get(name), applied.get(name), view.rollouts.get(_worker(name)))
+    for name, spec in applied.items():
         rollout = view.rollouts.get(spec.worker)
-        expected = {one.name: one for one in known.instances}[spec.name]
-        if rollout is not None and rollout.progress in _WENT_BACK:
-            before = {one.name: one for one in rollout.before}.get(spec.name)
-            require(expected in (spec, before), "neither before nor after", expected, spec, before)
-        else:
-            require(expected == spec, "not what the file says", expected, spec)
-        instance = fleet.instances[spec.name]
         old = rollout.before if rollout is not None and rollout.active else ()
-        require(instance.spec in (expected, *old), "not what was applied", instance, expected)
+        instance = fleet.instances[name]
+        require(instance.spec in (spec, *old), "not what was applied", instance, spec)
     for rollout in view.rollouts.values():
         require(not rollout.active or _is_held_up(rollout, view), "a roll-out is stuck", rollout)
+
+
+def _worker(name: str) -> str:
+    return name.rpartition(":")[0]
+
+
+def _is_either(
+    declared: InstanceSpec | None, applied: InstanceSpec | None, rollout: Rollout | None
+) -> None:
+    """What is applied is what the file declares, or what was before a roll-out that went back."""
+    if applied == declared:
+        return
+    went_back = rollout is not None and rollout.progress in _WENT_BACK
+    require(went_back, "not what the file says", applied, declared)
+    assert rollout is not None
+    known = {one.name: one for one in rollout.before}
+    name = (applied or declared or rollout.before[0]).name
+    require(applied == known.get(name), "neither before nor after", applied, declared, known)
 
 
 def _rest_of(configuration: Configuration) -> Configuration:
@@ -131,15 +146,20 @@ def _rest_of(configuration: Configuration) -> Configuration:
 
 
 def _is_held_up(rollout: Rollout, view: View) -> bool:
-    """Whether it waits for an instance that is wanted and cannot be RUNNING now."""
+    """Whether it waits for an instance that may be RUNNING some time: one that was given up may
+    not.
+    """
     return any(
-        one.wanted and not isinstance(one.state, Running) for one in view.members(rollout.worker)
+        one.wanted and not isinstance(one.state, Running | Fatal)
+        for one in view.members(rollout.worker)
     )
 
 
 def _is_as_good_as_new(world: "World") -> None:
     """A fleet that is restored from what the keeper remembers is the same and has nothing to do."""
     keeper, fleet = world.keeper, world.fleet
+    if any(_restarts_all(one) for one in fleet.instances.values()):
+        return  # a recovery takes up what its end was to lead to
     fresh = Fleet.restore(
         keeper.configuration,
         keeper.remembered.values(),
@@ -152,3 +172,8 @@ def _is_as_good_as_new(world: "World") -> None:
     fresh.recover(keeper.now)
     require(dict(fresh.instances) == dict(fleet.instances), "a recovery would change something")
     require(fresh.deadline() == fleet.deadline(), "deadlines differ after a recovery")
+
+
+def _restarts_all(instance: Instance) -> bool:
+    ended = isinstance(instance.state, Exited | Fatal | Blocked)
+    return ended and instance.spec.on_exit is OnExit.RESTART_ALL
