@@ -8,6 +8,7 @@ from supervisord_lite.core.roster import Roster
 from supervisord_lite.core.spec import OnExit, RestartLimit
 from supervisord_lite.core.state import Blocked, Exited, Fatal, Instance
 
+RECENTLY = 60.0  # seconds: longer than the pause before everything is restarted again
 GAVE_UP = 70  # the exit code for one that never had one (sysexits.h: EX_SOFTWARE)
 
 
@@ -80,3 +81,12 @@ def restarts_all(instance: Instance) -> bool:
     """Whether its end is to restart everything, and has not done so yet: then it would be up."""
     ended = isinstance(instance.state, Exited | Fatal)
     return ended and instance.spec.on_exit is OnExit.RESTART_ALL
+
+
+def has_just_ended(instance: Instance, now: float) -> bool:
+    """The same for a manager that has just begun: what ended long ago was dealt with, or was not
+    critical then.
+    """
+    state = instance.state
+    recently = isinstance(state, Exited | Fatal) and now - state.at <= RECENTLY
+    return recently and restarts_all(instance)

@@ -28,7 +28,7 @@ from supervisord_lite.core.command import (
     RememberFleet,
     hook_of,
 )
-from supervisord_lite.core.critical import RestartAll, ending, exit_code, restarts_all
+from supervisord_lite.core.critical import RestartAll, ending, exit_code, has_just_ended
 from supervisord_lite.core.event import (
     AlarmRang,
     BecameReady,
@@ -183,7 +183,8 @@ class Fleet:
             self._end_all(self.shutdown, now, out)
         else:
             self._applying.reconcile(now, out, wishes)
-            self._roster.ended.extend(filter(restarts_all, self.instances.values()))
+            recent = (one for one in self.instances.values() if has_just_ended(one, now))
+            self._roster.ended.extend(recent)
         if (known := self.configuration) is not None:
             self._roster.sort(spec.name for spec in known.instances)
         self._roster.moved |= dict.fromkeys(self._applying.rollouts.active())

@@ -116,7 +116,8 @@ def _is_what_the_file_says(world: "World", view: View) -> None:
         _is_either(declared.get(name), applied.get(name), view.rollouts.get(_worker(name)))
     for name, spec in applied.items():
         rollout = view.rollouts.get(spec.worker)
-        old = rollout.before if rollout is not None and rollout.active else ()
+        unfinished = rollout is not None and (rollout.active or _has_stopped(rollout))
+        old = rollout.before if rollout is not None and unfinished else ()
         instance = fleet.instances[name]
         require(instance.spec in (spec, *old), "not what was applied", instance, spec)
     for rollout in view.rollouts.values():
@@ -160,6 +161,8 @@ def _is_as_good_as_new(world: "World") -> None:
     keeper, fleet = world.keeper, world.fleet
     if any(_restarts_all(one) for one in fleet.instances.values()):
         return  # a recovery takes up what its end was to lead to
+    if any(map(_has_stopped, fleet.rollouts.values())):
+        return  # and tries again what could not be finished
     fresh = Fleet.restore(
         keeper.configuration,
         keeper.remembered.values(),
@@ -177,3 +180,8 @@ def _is_as_good_as_new(world: "World") -> None:
 def _restarts_all(instance: Instance) -> bool:
     ended = isinstance(instance.state, Exited | Fatal | Blocked)
     return ended and instance.spec.on_exit is OnExit.RESTART_ALL
+
+
+def _has_stopped(rollout: Rollout) -> bool:
+    """Whether it has ended before all were replaced, and nothing was changed back."""
+    return rollout.progress is Progress.STOPPED
