@@ -43,6 +43,9 @@ class Applying:
             for worker in self.rollouts.active()
             if worker in self._declared and before.get(worker) != self._declared[worker]
         )
+        self.rollouts.forget_stopped(
+            [worker for worker, specs in self._declared.items() if specs != before.get(worker)], out
+        )
         out.append(RememberFleet(configuration))
 
     def plan(self, configuration: Configuration) -> Plan:
@@ -56,17 +59,27 @@ class Applying:
         return corrected(difference(known, configuration), ours)
 
     def reconcile(
-        self, now: float, out: list[Command], wishes: Mapping[str, bool] | None = None
+        self,
+        now: float,
+        out: list[Command],
+        wishes: Mapping[str, bool] | None = None,
+        *,
+        recovering: bool = False,
     ) -> None:
         """Make the instances those of the configuration; equal ones are left alone. What restarts
-        by turns is left to its roll-out. `wishes` are those of operators about new instances.
+        by turns is left to its roll-out; one that has stopped is not tried again because a manager
+        has died. `wishes` are those of operators about new instances.
         """
         if self.configuration is None:
             return
         specs = self.configuration.instances
         self.rollouts.forget_others(self._declared, out)
         removed = self._removed()
-        changed = [spec for spec in specs if self._differs(spec)]
+        changed = [
+            spec
+            for spec in specs
+            if self._differs(spec) and not (recovering and self.rollouts.has_stopped(spec.worker))
+        ]
         by_turns = {spec.worker: None for spec in changed if self._by_turns(spec)}
         at_once = {
             one.name: one

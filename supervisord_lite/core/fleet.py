@@ -182,7 +182,7 @@ class Fleet:
         if self.shutdown is not None:
             self._end_all(self.shutdown, now, out)
         else:
-            self._applying.reconcile(now, out, wishes)
+            self._applying.reconcile(now, out, wishes, recovering=True)
             recent = (one for one in self.instances.values() if has_just_ended(one, now))
             self._roster.ended.extend(recent)
         if (known := self.configuration) is not None:

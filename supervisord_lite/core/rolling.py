@@ -78,6 +78,17 @@ class Rollouts:
     def is_active(self, worker: str) -> bool:
         return worker in self.by_worker and self.by_worker[worker].active
 
+    def has_stopped(self, worker: str) -> bool:
+        """Whether its last one has ended before all were replaced, and nothing was changed back."""
+        known = self.by_worker.get(worker)
+        return known is not None and known.progress is Progress.STOPPED
+
+    def forget_stopped(self, workers: Iterable[str], out: list[Command]) -> None:
+        """These are to become something else: what could not be finished is of no account."""
+        for worker in filter(self.has_stopped, workers):
+            del self.by_worker[worker]
+            out.append(RememberRollout(worker, None))
+
     def active(self) -> list[str]:
         return [worker for worker, one in self.by_worker.items() if one.active]
 

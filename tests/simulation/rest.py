@@ -161,8 +161,6 @@ def _is_as_good_as_new(world: "World") -> None:
     keeper, fleet = world.keeper, world.fleet
     if any(_restarts_all(one) for one in fleet.instances.values()):
         return  # a recovery takes up what its end was to lead to
-    if any(map(_has_stopped, fleet.rollouts.values())):
-        return  # and tries again what could not be finished
     fresh = Fleet.restore(
         keeper.configuration,
         keeper.remembered.values(),
