@@ -133,7 +133,9 @@ class Manager:
         self._clock.start()
         pending = APPLY in self.greeting.get("helpers", ())
         if pending or self.applied is None:
-            self._run(self._apply_inherited(pending=pending))
+            # Asked for now: how it has ended may be among the facts that follow.
+            inherited = self._compiler.inherited(APPLY) if pending else None
+            self._run(self._apply_inherited(inherited))
         for fact in facts:
             self._take_fact(fact)
         self._link.attach(asyncio.get_running_loop(), self._take_packet, self._keeper_is_gone)
@@ -173,14 +175,14 @@ class Manager:
 
     # ---------------------------------------------------------------- configuration
 
-    async def _apply_inherited(self, *, pending: bool) -> None:
+    async def _apply_inherited(self, inherited: "asyncio.Future[str] | None") -> None:
         """Apply what was being compiled before this manager was there: at boot, the file. If it
         cannot be, a restored fleet goes on as it is, and a first boot is over.
         """
         try:
-            if pending:
-                compiled = read_compiled(await self._compiler.inherited(APPLY))
-            if self._scales() or not pending:
+            if inherited is not None:
+                compiled = read_compiled(await inherited)
+            if self._scales() or inherited is None:
                 # Whoever ordered it did not know of the scales, or died before it was applied.
                 compiled = await self._compiler.compile(APPLY, kept=self._scales())
             await self._apply(compiled, lift_hold=False)

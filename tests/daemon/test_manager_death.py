@@ -10,7 +10,7 @@ import time
 import pytest
 
 from tests.cli.conftest import until
-from tests.daemon.conftest import DEAF, LINES, SLEEP, Daemon, alive, first_manager
+from tests.daemon.conftest import DEAF, LINES, SLEEP, Daemon, alive, arguments_of, first_manager
 
 
 def test_workers_live_on(daemon: Daemon) -> None:
@@ -46,6 +46,19 @@ def test_death_while_starting(daemon: Daemon, after: float) -> None:
     daemon.until(lambda: all(row["state"] == "RUNNING" for row in daemon.client.workers()))
     started = (daemon.directory / "starts").read_text().split()
     assert sorted(map(int, started)) == sorted(row["pid"] for row in daemon.client.workers())
+
+
+def test_death_before_the_compilation_was_heard_of(daemon: Daemon) -> None:
+    """A manager that is there only when the file has been compiled applies it all the same."""
+    daemon.configure({"web": {"command": SLEEP}})
+    process = daemon.launch()
+    manager = first_manager(process.pid)
+    os.kill(manager, signal.SIGSTOP)
+    compiler = "supervisord_lite.config.compiler"
+    until(lambda: not any(compiler in arguments_of(pid) for pid in daemon.ours()))
+    os.kill(manager, signal.SIGKILL)
+    daemon.pid("web")
+    daemon.note_mark()
 
 
 def test_deadline_of_a_stop_goes_on(daemon: Daemon) -> None:
