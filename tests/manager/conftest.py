@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -72,8 +73,11 @@ class Seat:
         return link, link.inherit()
 
     def vacate(self) -> None:
-        """Die, as far as the keeper can see."""
-        os.kill(self._puppet, signal.SIGKILL)
+        """Die, as far as the keeper can see; which may have seen that the link is gone already, and
+        ended the puppet by itself.
+        """
+        with suppress(ProcessLookupError):
+            os.kill(self._puppet, signal.SIGKILL)
 
     def close(self) -> None:
         """End the keeper and all that it started, at one stroke."""
