@@ -50,7 +50,6 @@ SKIPPED_HELD = "its time came while nothing is started by itself: skipped"
 ROLLOUT = "roll-out"
 UNDONE = "undone"
 CHANGED = "configuration changed"
-RESTART_ALL = "everything is restarted"
 
 _CONDITIONS = {
     Condition.STARTED: "to be started",

@@ -179,7 +179,6 @@ TOLD = {
     "REPLACED",
     "REPLACES",
     "RESTARTS",
-    "RESTART_ALL",
     "RESTART_REQUESTED",
     "ROLLOUT",
     "RUN_REQUESTED",
