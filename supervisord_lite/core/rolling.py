@@ -279,9 +279,11 @@ def _is_up(instance: Instance) -> bool:
 
 
 def _policy(declared: Mapping[str, InstanceSpec]) -> UpdatePolicy:
-    """Only what runs all the time can take turns."""
-    spec = next(iter(declared.values()), None)
-    return spec.update if spec is not None and spec.kind is Kind.SERVICE else UpdatePolicy()
+    """Only what runs all the time can take turns. Going back may lead to instances of several
+    kinds, where a roll-out was cut short before.
+    """
+    turns = (spec.update for spec in declared.values() if spec.kind is Kind.SERVICE)
+    return next(turns, UpdatePolicy())
 
 
 def _with(configuration: Configuration, specs: tuple[InstanceSpec, ...]) -> Configuration:

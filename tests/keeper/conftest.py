@@ -198,7 +198,8 @@ class Stage:
             os.kill(self.pid, signal.SIGSTOP)
         found = list(ProcessTable().with_descendants([self.pid]))
         for entry in found:
-            os.kill(entry.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # dead with its parent, and reaped by init
+                os.kill(entry.pid, signal.SIGKILL)
         self.process.wait()
 
 

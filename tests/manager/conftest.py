@@ -85,7 +85,8 @@ class Seat:
         if self._keeper.poll() is None:
             os.kill(self._keeper.pid, signal.SIGSTOP)
         for entry in ProcessTable().with_descendants([self._keeper.pid]):
-            os.kill(entry.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # dead with its parent, and reaped by init
+                os.kill(entry.pid, signal.SIGKILL)
         self._keeper.wait()
 
 

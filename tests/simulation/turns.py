@@ -25,8 +25,11 @@ class Turns:
         declared = step.view.declared.get(worker, {})
         if rollout is None or not rollout.active or after.spec.name not in declared:
             return
-        policy = next(iter(declared.values())).update
-        if policy.strategy is Strategy.RECREATE or after.spec.kind is not Kind.SERVICE:
+        services = (spec.update for spec in declared.values() if spec.kind is Kind.SERVICE)
+        policy = next(services, None)
+        if policy is None or policy.strategy is Strategy.RECREATE:
+            return
+        if after.spec.kind is not Kind.SERVICE:
             return
         members = step.view.members(worker)
         count = sum(one.wanted for one in members if one.spec.name in declared)
