@@ -210,10 +210,10 @@ class Manager:
                 plan = self._fleet.plan(compiled.configuration)
                 await self._apply(compiled, lift_hold=True)
         except BadConfiguration:
-            await self._tell_ready()  # to go on as before
+            self._run(self._tell_ready())  # to go on as before
             raise
         except (OSError, AlreadyRunning) as error:
-            await self._tell_ready()
+            self._run(self._tell_ready())
             raise Refused(f"cannot reload: {error}") from error
         return plan
 

@@ -15,9 +15,10 @@ class Starts:
         self._rounds: list[tuple[set[str], asyncio.Future[None]]] = []
 
     def announced(self, change: Announce) -> None:
-        if change.after == "STARTING":
+        if change.after == "STARTING" and change.before != "STARTING":
             self._under_way.add(change.instance)
             return
+        # Another state; or STARTING still, but past exec: it is only not ready yet.
         self._under_way.discard(change.instance)
         for names, over in self._rounds:
             names.discard(change.instance)

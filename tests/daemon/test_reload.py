@@ -2,6 +2,9 @@
 
 from typing import Any
 
+import pytest
+
+from supervisord_lite.client import ApiError
 from tests.daemon.conftest import Daemon
 
 SLEEP = "sleep 100000"
@@ -53,6 +56,18 @@ def test_twice_in_a_row(daemon: Daemon) -> None:
     pid = daemon.pid("web")
     with open(f"/proc/{pid}/cmdline", encoding="utf-8") as stream:
         assert stream.read().split("\0")[:2] == ["sleep", "6000"]
+
+
+@pytest.mark.parametrize(
+    "slow", [{"ready": {"file": "never", "timeout": "1h"}}, {"hooks": {"pre_start": SLEEP}}]
+)
+def test_a_bad_file_is_refused_at_once(daemon: Daemon, slow: dict[str, Any]) -> None:
+    """Whoever takes long to become ready, or to be prepared, has nothing to do with it."""
+    daemon.run({"web": {"command": SLEEP, **slow}})
+    daemon.await_state("web", "STARTING")
+    daemon.configure({"web": {"comand": SLEEP}})
+    with pytest.raises(ApiError, match="cannot use the configuration"):
+        daemon.client.reload(timeout=5.0)
 
 
 def test_a_rename_is_one_less_and_one_more(daemon: Daemon) -> None:
