@@ -18,6 +18,7 @@ from supervisord_lite.core.brief import hook_under_way, why
 from supervisord_lite.core.rollout import Progress, Rollout, Wait, judge
 from supervisord_lite.core.signals import signal_name
 from supervisord_lite.core.situation import Situation
+from supervisord_lite.core.span import span
 from supervisord_lite.core.spec import Condition, Dependency, Kind, OnFailedDependency
 from supervisord_lite.core.state import (
     Backoff,
@@ -229,7 +230,7 @@ def _failures(instance: Instance, situation: Situation) -> Iterator[str]:
     if limit is not None and instance.failures:
         last = situation.clock(instance.failures[-1])
         counted = f"{len(instance.failures)} of {limit.count} failed starts"
-        yield f"{counted} within {limit.within:g} s, the last at {last}, before it is given up"
+        yield f"{counted} within {span(limit.within)}, the last at {last}, before it is given up"
 
 
 def _dependents(instance: Instance, situation: Situation) -> Iterator[str]:

@@ -7,6 +7,7 @@ and logs, and never parsed.
 from supervisord_lite.core.event import SpawnFailed
 from supervisord_lite.core.probe import Readiness
 from supervisord_lite.core.signals import signal_name
+from supervisord_lite.core.span import span
 from supervisord_lite.core.spec import (
     Condition,
     Dependency,
@@ -140,7 +141,7 @@ def dependency_lost(worker: str) -> str:
 
 
 def not_ready(readiness: Readiness) -> str:
-    return f"not ready within {readiness.timeout:g} s"
+    return f"not ready within {span(readiness.timeout)}"
 
 
 def never_ready(status: Exit) -> str:
@@ -186,14 +187,14 @@ def critical(instance: str, why: str) -> str:
 
 
 def no_more_restarts(instance: str, times: int, limit: RestartLimit) -> str:
-    within = f"{times} times within {limit.within:g} s"
+    within = f"{times} times within {span(limit.within)}"
     return f"{instance} has restarted everything {within}: it does so no more"
 
 
 def given_up(failures: int, limit: RestartLimit, last: str) -> str:
-    """Such as "10 failed starts within 300 s, last: exit code 1"."""
+    """Such as "10 failed starts within 5m, last: exit code 1"."""
     starts = "failed start" if failures == 1 else "failed starts"
-    return f"{failures} {starts} within {limit.within:g} s, last: {last}"
+    return f"{failures} {starts} within {span(limit.within)}, last: {last}"
 
 
 def cannot_end(state: Stopping) -> str:

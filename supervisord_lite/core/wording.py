@@ -14,6 +14,7 @@ from supervisord_lite.core.probe import (
     UnixProbe,
 )
 from supervisord_lite.core.schedule import Overlap, Schedule
+from supervisord_lite.core.span import span
 from supervisord_lite.core.spec import RestartPolicy, Strategy, UpdatePolicy, When
 
 _AFTER_EXIT = {
@@ -52,10 +53,10 @@ def probe(asked: Probe) -> str:
 
 
 def schedule(times: Schedule) -> str:
-    """Such as "cron 0 3 * * * (Europe/Berlin)" or "every 300 s"."""
+    """Such as "cron 0 3 * * * (Europe/Berlin)" or "every 5m"."""
     if times.cron is not None:
         return f"cron {times.cron} ({times.timezone})"
-    return f"every {times.every:g} s"
+    return f"every {span(times.every or 0.0)}"
 
 
 def overlap(times: Schedule) -> str:
@@ -68,8 +69,8 @@ def after_exit(policy: RestartPolicy) -> str:
 
 
 def update(policy: UpdatePolicy) -> str:
-    """How instances come to a new program, such as "rolling, 1 at a time, 5 s between"."""
+    """How instances come to a new program, such as "rolling, 1 at a time, 5s between"."""
     if policy.strategy is Strategy.RECREATE:
         return "all at once"
-    pause = f", {policy.pause:g} s between" if policy.pause else ""
+    pause = f", {span(policy.pause)} between" if policy.pause else ""
     return f"{policy.strategy}, {policy.max_unavailable} at a time{pause}"

@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
 from supervisord_lite.core.event import Event, RunCondemned
+from supervisord_lite.core.span import span
 from supervisord_lite.core.spec import OnBroken, Resource, ResourceRule
 from supervisord_lite.core.state import (
     Backoff,
@@ -77,7 +78,7 @@ class _Followed:
         return [text for rule, text in told if rule.action is OnBroken.REPORT]
 
     def grew_old(self, rule: ResourceRule) -> str:
-        self._broken[rule] = f"age has reached max_age {_span(rule.limit)}"
+        self._broken[rule] = f"age has reached max_age {span(rule.limit)}"
         return self._broken[rule]
 
     def used(self) -> dict[str, float]:
@@ -284,7 +285,7 @@ def _share_of(rule: ResourceRule, root: Root) -> float:
 def _amount(rule: ResourceRule, value: float) -> str:
     if rule.resource is Resource.MEMORY:
         return f"memory {_size(value)}"
-    return f"CPU {value:.0%}" + (f" over {_span(rule.window)}" if rule.window else "")
+    return f"CPU {value:.0%}" + (f" over {span(rule.window)}" if rule.window else "")
 
 
 def _limit(rule: ResourceRule) -> str:
@@ -296,11 +297,3 @@ def _size(value: float) -> str:
         if value >= unit:
             return f"{value / unit:.4g} {name}"
     return f"{value:.0f} bytes"
-
-
-def _span(seconds: float) -> str:
-    """A duration as it may stand in a configuration."""
-    for unit, letter in ((86400, "d"), (3600, "h"), (60, "m")):
-        if seconds >= unit and seconds % unit == 0:
-            return f"{seconds / unit:g}{letter}"
-    return f"{seconds:g}s"

@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 
 from supervisord_lite.core.command import Announce
+from supervisord_lite.core.span import span
 from supervisord_lite.manager.questions import NotYet, Question, Verdict
 
 
@@ -89,7 +90,7 @@ class _Waiting:
 def _too_late(question: Question, timeout: float) -> Verdict:
     answer = question(time.monotonic())
     if isinstance(answer, NotYet):
-        text = f"timed out: {answer.what} after {timeout:g} s"
+        text = f"timed out: {answer.what} after {span(timeout)}"
         return Verdict(ok=False, message=text, timed_out=True)
     return answer  # it has come in this very moment
 

@@ -414,7 +414,7 @@ def test_a_stop_that_waits_for_dependents_names_them() -> None:
         ),
         (
             instance(BACKOFF, attempts=3, failures=(90.0, 95.0)),
-            "2 of 10 failed starts within 300 s, the last at T95, before it is given up",
+            "2 of 10 failed starts within 5m, the last at T95, before it is given up",
         ),
         (instance(STOPPING), "SIGINT was sent to its main, rung 1 of 3"),
         (instance(STOPPING), "at T103 SIGTERM follows, to its group"),
@@ -506,7 +506,7 @@ def test_a_rollout_says_that_it_pauses() -> None:
     fleet.step(RolloutRequested(("web",)), 101.0)
     replaced(fleet, "web:0", 102.0)
     assert causes(of_fleet(fleet, "web:1", 110.0))[-1] == (
-        "a roll-out of web (rolling, 1 at a time, 30 s between) is under way: it pauses until T132"
+        "a roll-out of web (rolling, 1 at a time, 30s between) is under way: it pauses until T132"
     )
 
 

@@ -34,4 +34,4 @@ def test_errno_names_are_those_of_the_system() -> None:
 def test_giving_up_says_how_often() -> None:
     """The reason of FATAL counts the failed starts and ends with the last one's cause."""
     text = reason.given_up(10, RestartLimit(10, 300.0), "exit code 1")
-    assert text == "10 failed starts within 300 s, last: exit code 1"
+    assert text == "10 failed starts within 5m, last: exit code 1"

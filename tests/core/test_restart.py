@@ -91,7 +91,7 @@ def test_the_limit_ends_in_words() -> None:
     policy = replace(NO_JITTER, limit=RestartLimit(3, 60.0))
     tried = of(policy, failures=(50.0, 90.0))
     verdict = failed_start(tried, "exit code 1", 100.0)
-    assert verdict == GiveUp("3 failed starts within 60 s, last: exit code 1", (50.0, 90.0, 100.0))
+    assert verdict == GiveUp("3 failed starts within 1m, last: exit code 1", (50.0, 90.0, 100.0))
 
 
 def test_failures_leave_the_window() -> None:

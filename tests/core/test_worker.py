@@ -195,7 +195,7 @@ def test_the_limit_makes_it_fatal() -> None:
     policy = RestartPolicy(limit=RestartLimit(2, 300.0))
     before = instance(RUNNING, spec(restart=policy), attempts=1, failures=(99.0,))
     after, commands = advance(before, MainExited(NAME, 4, FAILED, emptied=True), 100.5)
-    text = "2 failed starts within 300 s, last: exit code 1"
+    text = "2 failed starts within 5m, last: exit code 1"
     assert after.state == Fatal(text, 100.5)
     assert (after.wanted, after.problem) == (True, text)
     assert (orders(commands), whys(commands)) == ([BURY], [text])

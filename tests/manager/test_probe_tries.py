@@ -174,7 +174,7 @@ def test_http_brackets_ipv6_in_the_host_header() -> None:
 def test_http_gives_up_after_its_timeout() -> None:
     """A server that says nothing is a failure when the time is over."""
     answer = get(None, timeout=0.3)
-    assert (answer.good, answer.detail) == (False, "no answer within 0.3 s")
+    assert (answer.good, answer.detail) == (False, "no answer within 300ms")
 
 
 # ---------------------------------------------------------------- unix, file
@@ -290,7 +290,7 @@ def test_exec_has_the_environment_of_the_worker(play: Play[Any]) -> None:
 def test_exec_that_hangs_fails_in_time(play: Play[Any]) -> None:
     """It is killed after its time."""
     answer = run_command(play, "sleep", "100000", timeout=0.3)
-    assert answer == Answer(good=False, detail="no answer within 0.3 s")
+    assert answer == Answer(good=False, detail="no answer within 300ms")
 
 
 def test_exec_that_cannot_be_run_says_why(play: Play[Any]) -> None:

@@ -22,6 +22,7 @@ from supervisord_lite.core.probe import (
     TcpProbe,
     UnixProbe,
 )
+from supervisord_lite.core.span import span
 from supervisord_lite.core.spec import InstanceSpec
 from supervisord_lite.logs.escape import escape
 from supervisord_lite.manager.probes.bystander import Bystander
@@ -140,7 +141,7 @@ def _is_ours(error: OSError) -> bool:
 
 
 def _too_slow(timeout: float) -> str:
-    return f"no answer within {timeout:g} s"
+    return f"no answer within {span(timeout)}"
 
 
 def _ending(status: int) -> str:
