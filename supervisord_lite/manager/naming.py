@@ -56,7 +56,7 @@ def named(patterns: Sequence[str], instances: Mapping[str, Instance]) -> tuple[s
         if not matches and pattern != "all":
             unknown.append(pattern)
     if unknown:
-        raise UnknownNames(f"cannot find a worker named {', '.join(unknown)}")
+        raise UnknownNames(f"cannot find an instance of {', '.join(unknown)}")
     if len(patterns) == 1:
         return tuple(found)
     return tuple(name for name in instances if name in found)

@@ -6,7 +6,7 @@ that scaling never applies an edit by the way. Nothing but the workers named is 
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
@@ -37,9 +37,20 @@ async def scaled(
     """
     compiled = await compiler.compile(LOOK, kept=applied().scales, asked=counts)
     configuration = applied()
+    refuse_unknown(counts, listing)
     for worker in counts:
         configuration = with_instances(configuration, compiled.configuration, worker)
     return as_compiled(configuration, listing)
+
+
+def refuse_unknown(workers: Iterable[str], listing: Sequence[dict[str, Any]]) -> None:
+    """Raise `Refused` for a worker that the applied files did not have: one without any instances
+    stands in their listing nevertheless.
+    """
+    known = {row["path"] for row in listing}
+    for worker in workers:
+        if f"workers.{worker}.command" not in known:
+            raise Refused(f"cannot scale {worker}: it has not been applied yet, reload first")
 
 
 def as_compiled(configuration: Configuration, listing: Sequence[dict[str, Any]]) -> Compiled:
@@ -57,8 +68,6 @@ def with_instances(applied: Configuration, compiled: Configuration, worker: str)
         raise Refused(
             f"cannot scale {worker}: its file has changed since it was applied, reload first"
         )
-    if not present and all(scale.worker != worker for scale in applied.scales):
-        raise Refused(f"cannot scale {worker}: it has not been applied yet, reload first")
     place = next(
         (at for at, spec in enumerate(applied.instances) if spec.worker == worker),
         len(applied.instances),

@@ -94,7 +94,7 @@ class MemoryFleet(Service):
     def resolve(self, choice: Choice) -> tuple[str, ...]:
         unknown = [name for name in choice.names if not self._matching(name)]
         if unknown:
-            raise UnknownNames(f"cannot find a worker named {', '.join(unknown)}")
+            raise UnknownNames(f"cannot find an instance of {', '.join(unknown)}")
         found = dict.fromkeys(n for name in choice.names for n in self._matching(name))
         holds = selector(choice.selector) if choice.selector is not None else lambda _: True
         return tuple(name for name in found if holds({"tier": TIERS.get(name[:-2], "none")}))

@@ -51,7 +51,7 @@ def test_workers_are_chosen_by_name(http: httpx.Client) -> None:
 def test_unknown_worker_is_404(http: httpx.Client) -> None:
     """The answer says which name is unknown."""
     answer = http.get("/v1/workers/nope")
-    assert (answer.status_code, error_of(answer)) == (404, "cannot find a worker named nope")
+    assert (answer.status_code, error_of(answer)) == (404, "cannot find an instance of nope")
 
 
 @pytest.mark.parametrize("verb", ["start", "stop", "restart", "run", "signal", "reload"])

@@ -41,7 +41,7 @@ def test_names(names: list[str], found: list[str]) -> None:
 
 def test_every_unknown_name_is_told() -> None:
     """One name that matches nothing spoils the whole choice."""
-    with pytest.raises(UnknownNames, match="cannot find a worker named nope, neither"):
+    with pytest.raises(UnknownNames, match="cannot find an instance of nope, neither"):
         chosen(Choice(("web", "nope", "neither")), INSTANCES)
 
 

@@ -24,6 +24,7 @@ from supervisord_lite.core.probe import Readiness, TcpProbe
 from supervisord_lite.core.schedule import Overlap, Schedule
 from supervisord_lite.core.spec import (
     Dependency,
+    HookPoint,
     Kind,
     RestartLimit,
     RestartPolicy,
@@ -31,17 +32,19 @@ from supervisord_lite.core.spec import (
     UpdatePolicy,
     When,
 )
-from supervisord_lite.core.state import Exit, Stopped
+from supervisord_lite.core.state import Exit, HookRun, Stopped
 from supervisord_lite.manager.questions import (
     NotYet,
     Question,
     Questions,
     Verdict,
+    is_down,
     run_before_restart,
     run_before_start,
     run_to_come,
 )
 from supervisord_lite.manager.waiting import Waiters
+from tests.core import make
 from tests.core.make import FAILED, WELL, booted, configuration, spec
 
 READY = Readiness(TcpProbe("127.0.0.1", 1))
@@ -147,6 +150,13 @@ def requested(fleet: Fleet, name: str, now: float) -> int | None:
     before = fleet.instances[name]
     fleet.step(RunRequested((name,)), now)
     return run_to_come(before, fleet.instances[name])
+
+
+def test_a_hook_of_the_stop_is_waited_for() -> None:
+    """And named, should the patience not last."""
+    hook = HookRun(HookPoint.POST_STOP, 1, 160.0)
+    stopped = make.instance(Stopped(), spec("web:0"), hooks=(hook,))
+    assert is_down(stopped) == NotYet("still STOPPED (its post_stop hook is under way)")
 
 
 @pytest.mark.parametrize(("status", "ok"), [(WELL, True), (FAILED, False), (Exit(signal=9), False)])
@@ -333,6 +343,6 @@ def test_a_timeout_says_what_is_missing() -> None:
     missing = NotYet("still WAITING (waits for db to be ready)")
     assert settle(Waiters(), {"web:0": lambda _: missing}, 0.01)["web:0"] == Verdict(
         ok=False,
-        message="timed out: still WAITING (waits for db to be ready) after 0.01 s",
+        message="timed out: still WAITING (waits for db to be ready) after 10ms",
         timed_out=True,
     )

@@ -14,7 +14,7 @@ from supervisord_lite.core.spec import (
 )
 from supervisord_lite.manager.compiling import read_compiled, scale_arguments
 from supervisord_lite.manager.outcome import Refused
-from supervisord_lite.manager.scaling import as_compiled, with_instances
+from supervisord_lite.manager.scaling import as_compiled, refuse_unknown, with_instances
 from tests.core.make import configuration, spec
 
 OTHER = Program(("other",), "/srv")
@@ -52,8 +52,16 @@ def test_a_worker_that_has_changed_is_refused() -> None:
 
 def test_a_worker_that_is_not_applied_is_refused() -> None:
     """It stands in the file, but nobody has said `reload` yet."""
+    listing = [{"path": "workers.db.command", "value": "db", "origin": "shop.yaml:2"}]
     with pytest.raises(Refused, match="cannot scale web: it has not been applied yet"):
-        with_instances(configuration(spec("db:0")), configuration(*webs(2)), "web")
+        refuse_unknown(["db", "web"], listing)
+
+
+def test_a_worker_without_instances_is_given_some() -> None:
+    """One that was declared with `instances: 0`."""
+    applied = configuration(spec("db:0"))
+    scaled = with_instances(applied, configuration(spec("db:0"), *webs(2)), "web")
+    assert scaled.instances == (spec("db:0"), *webs(2))
 
 
 def test_shares_of_the_instances_follow_their_number() -> None:
