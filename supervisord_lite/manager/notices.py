@@ -14,7 +14,7 @@ from supervisord_lite.core.command import Announce, Note
 from supervisord_lite.core.fleet import Fleet
 from supervisord_lite.core.restart import succeeded
 from supervisord_lite.core.spec import Configuration, Log
-from supervisord_lite.core.state import Instance, Running, live_run, word
+from supervisord_lite.core.state import Instance, Parting, Running, Stopping, live_run, word
 from supervisord_lite.logs.console import Console
 from supervisord_lite.logs.event import (
     LogEvent,
@@ -146,7 +146,9 @@ class Notices:
 
 
 def _has_failed(change: Announce, instance: Instance | None) -> bool:
-    """Whether this tells of the bad end of a run."""
+    """Whether this tells of the bad end of a run, or of why it is brought to an end."""
+    if instance is not None and change.after == "STOPPING":
+        return isinstance(instance.state, Parting | Stopping) and instance.state.fault is not None
     if instance is None or change.after not in ("BACKOFF", "EXITED", "WAITING", "STARTING"):
         return False
     over = change.before == "RUNNING" or (change.before, change.after) == ("STARTING", "BACKOFF")

@@ -154,9 +154,12 @@ def is_down(instance: Instance) -> Answer:
         return Verdict(ok=False, message="started by a later command")
     if isinstance(state, Stopping) and state.stuck:
         return Verdict(ok=False, message=why(instance))
-    if isinstance(state, Stopped | Exited | Fatal | Blocked) and not hooks.waited_for(instance):
-        return Verdict(ok=True, message="stopped")
-    return _still(instance)
+    if not isinstance(state, Stopped | Exited | Fatal | Blocked):
+        return _still(instance)
+    if hooks.waited_for(instance):
+        points = ", ".join(hook.point for hook in instance.hooks)
+        return NotYet(f"still {word(state)} (its {points} hook is under way)")
+    return Verdict(ok=True, message="stopped")
 
 
 def has_run(instance: Instance, run: int) -> Answer:
