@@ -8,14 +8,16 @@ answers in one JSON document on its standard output: `configuration` (read it wi
 `--scale` is a number of instances that holds in any case, a `--keep` one of before, which holds
 while the file still declares what it declared then.
 
-The process bounds its own memory and CPU time, so that the daemon neither carries the YAML and
-validation libraries nor suffers from a hostile file.
+The process bounds its own memory, CPU time and age, so that the daemon neither carries the YAML and
+validation libraries nor suffers from a hostile file, or waits for one that nobody writes: a FIFO,
+a file on a server that is gone.
 """
 
 import gc
 import json
 import os
 import resource
+import signal
 import sys
 from collections.abc import Mapping as Environment
 from collections.abc import Sequence
@@ -40,6 +42,7 @@ from supervisord_lite.core.spec import Configuration
 
 MEMORY_LIMIT = 1 << 30  # bytes of address space
 CPU_LIMIT = 20  # seconds
+TIME_LIMIT = 50  # seconds: less than `slctl reload` waits
 EXIT_INVALID = 2
 
 
@@ -87,6 +90,8 @@ def main(arguments: Sequence[str]) -> int:
     """Compile the files and print the answer."""
     _bound(resource.RLIMIT_AS, MEMORY_LIMIT)
     _bound(resource.RLIMIT_CPU, CPU_LIMIT)
+    # Deadly, not handled: the kernel lets go of a dead file server for a deadly signal only.
+    signal.alarm(TIME_LIMIT)
     files, scaling = read_options(arguments)
     try:
         compiled = compile_files(files, scaling=scaling)

@@ -8,6 +8,7 @@ output. Nothing but that JSON is ever read here: no YAML, no validation library.
 import asyncio
 import json
 import os
+import signal
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -112,8 +113,7 @@ class Compiler:
             with open(output, "rb") as stream:
                 stream.seek(0)
                 text = stream.read().decode(errors="replace")
-        if fact["tell"] == "failed":
-            problem = f"cannot start the compiler: {fact['stage']}: {fact['message']}"
+        if (problem := _why_there_is_none(fact)) is not None:
             text = json.dumps({"problems": [problem]})
         if waiting is not None and not waiting.done():
             waiting.set_result(text)
@@ -142,3 +142,13 @@ class Compiler:
             (output,),
         )
         return await future
+
+
+def _why_there_is_none(fact: Packet) -> str | None:
+    """What kept a compilation from having a result, where a fact says so."""
+    if fact["tell"] == "failed":
+        return f"cannot start the compiler: {fact['stage']}: {fact['message']}"
+    status = fact.get("status")
+    if status is not None and os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGALRM:
+        return "cannot compile the configuration: its files could not be read in time"
+    return None

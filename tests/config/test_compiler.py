@@ -1,6 +1,8 @@
 """The short-lived process: one JSON answer, an exit code, and bounds of its own."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -66,6 +68,16 @@ def test_a_file_that_wants_too_much_memory_is_a_problem(tmp_path: Path) -> None:
     code, answer = run(path)
     assert code == 2
     assert answer["problems"] == [f"{path}:1:1: cannot compile this within 1024 MiB of memory"]
+
+
+def test_a_file_that_nobody_writes_is_not_waited_for(tmp_path: Path) -> None:
+    """A FIFO without a writer holds up the process for its time, and not for ever."""
+    path = tmp_path / "shop.yaml"
+    os.mkfifo(path)
+    code = "import sys; from supervisord_lite.config import compiler as c; c.TIME_LIMIT = 1"
+    command = [sys.executable, "-c", f"{code}; c.main(sys.argv[1:])", str(path)]
+    done = subprocess.run(command, capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (-signal.SIGALRM, b"")
 
 
 def test_the_listing_says_where_each_value_stands(compiled: Callable[..., Compiled]) -> None:
