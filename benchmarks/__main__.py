@@ -9,6 +9,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -42,16 +43,23 @@ class Bench:
     def column(self, name: str) -> Figures:
         return self.columns.setdefault(name, Figures())
 
-    def each(self, measure: Callable[[Peer, Figures], None]) -> None:
-        """Measure every peer, one after the other, each with a fresh directory."""
+    def each(
+        self, measure: Callable[[Peer, Figures], None], *, much_is_written: bool = False
+    ) -> None:
+        """Measure every peer, one after the other, each with a fresh directory. Those stay until
+        the end, unless they hold much: for minutes ext4 is slow to make files where others were
+        deleted.
+        """
         for kind in self._peers:
-            self.one(kind, kind.name, measure)
+            directory = self.one(kind, kind.name, measure)
+            if much_is_written:
+                shutil.rmtree(directory)
 
-    def one(self, kind: type[Peer], column: str, measure: Callable[[Peer, Figures], None]) -> None:
+    def one(self, kind: type[Peer], column: str, measure: Callable[[Peer, Figures], None]) -> Path:
         directory = next(self._directories)
         with kind(directory) as peer:
             measure(peer, self.column(column))
-        shutil.rmtree(directory)
+        return directory
 
     def fleet(self) -> None:
         size, victims, idle = self.options.size, self.options.victims, self.options.idle
@@ -60,8 +68,9 @@ class Bench:
     def logs(self) -> None:
         amount = self.options.log
         measure_cat(next(self._directories), self.column("cat"), amount)
-        self.each(lambda peer, figures: measure_throughput(peer, figures, amount, 0))
-        self.each(lambda peer, figures: measure_throughput(peer, figures, amount, _ROTATED_AT))
+        for limit in (0, _ROTATED_AT):
+            measure = partial(measure_throughput, mebibytes=amount, rotate=limit)
+            self.each(measure, much_is_written=True)
 
     def survival(self) -> None:
         self.each(measure_grandchild)

@@ -1,11 +1,14 @@
-"""What is spawned: a job, what became of it, and what Popen cannot do for it."""
+"""What is spawned: a job, what became of it, and what Popen cannot do for it.
+
+Here, as in all that the keeper imports, there are no dataclasses: what they import in turn would be
+an eighth of the keeper's memory, and of the time before the first worker runs.
+"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Outfit:
+class Outfit(NamedTuple):
     """What Popen cannot do for a child; see `keeper.outfit`."""
 
     limits: tuple[tuple[str, int | None, int | None], ...] = ()
@@ -15,8 +18,7 @@ class Outfit:
     no_new_privileges: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(NamedTuple):
     """One child to be made. Its first descriptors become 0, 1 and 2, the further ones those in
     `extra`; what lies between is closed.
     """
@@ -30,8 +32,7 @@ class Job:
     outfit: Outfit = Outfit()
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What became of a job, by its number: a pid and its start time, or the stage and errno of the
     failure.
     """

@@ -21,8 +21,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from supervisord_lite.keeper.complaint import complain
 
@@ -37,8 +36,7 @@ def boot_id() -> str:
         return stream.read().strip()
 
 
-@dataclass(slots=True)
-class Noted:
+class Noted(NamedTuple):
     """What is known of a run that is not over. A process is a pid and its start time; there is
     no `first` one where a spawn was intended and its outcome not written.
     """
@@ -61,17 +59,17 @@ class Noted:
             yield {"ended": [*key, self.status], "at": self.ended_at}
 
 
-@dataclass(slots=True)
 class Contents:
     """What a journal says. `runs` are those not over, by instance and run."""
 
-    daemon: str = field(default_factory=lambda: os.urandom(8).hex())
-    records: dict[str, str] = field(default_factory=dict)
-    pipes: dict[str, tuple[int, int]] = field(default_factory=dict)
-    runs: dict[tuple[str, int], Noted] = field(default_factory=dict)
-    highest: dict[str, int] = field(default_factory=dict)
-    keeper: int = 0
-    left: bool = False
+    def __init__(self) -> None:
+        self.daemon = os.urandom(8).hex()
+        self.records: dict[str, str] = {}
+        self.pipes: dict[str, tuple[int, int]] = {}
+        self.runs: dict[tuple[str, int], Noted] = {}
+        self.highest: dict[str, int] = {}
+        self.keeper = 0
+        self.left = False
 
     def lines(self) -> Iterable[dict[str, Any]]:
         """The shortest journal that says this."""
@@ -102,10 +100,10 @@ class Contents:
             case {"pid": [instance, run, pid, started]}:
                 self._note(instance, run, Noted((pid, started), line.get("since")))
             case {"main": [instance, run, pid, started]} if noted := self.runs.get((instance, run)):
-                noted.main = (pid, started)
-                noted.status = noted.ended_at = None
+                main = (pid, started)
+                self.runs[instance, run] = noted._replace(main=main, status=None, ended_at=None)
             case {"ended": [instance, run, status]} if noted := self.runs.get((instance, run)):
-                noted.status, noted.ended_at = status, line["at"]
+                self.runs[instance, run] = noted._replace(status=status, ended_at=line["at"])
             case {"keeper": inode}:
                 self.keeper = inode
             case {"left": left}:

@@ -13,14 +13,13 @@ import gc
 import os
 import select
 import time
-import traceback
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from supervisord_lite.keeper.adoption import adopt
 from supervisord_lite.keeper.children import Children
-from supervisord_lite.keeper.complaint import complain
+from supervisord_lite.keeper.complaint import complain, describe
 from supervisord_lite.keeper.held import Held
 from supervisord_lite.keeper.job import Answer
 from supervisord_lite.keeper.journal import Journal
@@ -43,8 +42,7 @@ _TURNS_BETWEEN_COLLECTIONS = 5000
 _AFTER_A_BUG = 0.1  # seconds: what fails again and again must not take the processor
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """What a keeper is started with.
 
     `manager` is the command of the policy process; `first` is an order to spawn something at
@@ -56,7 +54,7 @@ class Settings:
     directory: str
     manager: Sequence[str]
     hold: bool = False
-    greeting: dict[str, Any] = field(default_factory=dict)
+    greeting: Mapping[str, Any] = MappingProxyType({})
     first: tuple[str, Sequence[str]] | None = None
     insist: bool = True
 
@@ -108,8 +106,8 @@ class Keeper:
             try:
                 self._turn()
                 self._collect_garbage()
-            except Exception:  # noqa: BLE001 - workers live by this loop: it outlives its own bugs
-                complain(traceback.format_exc())
+            except Exception as error:  # noqa: BLE001 - workers live by this loop: it goes on
+                complain(describe(error))
                 time.sleep(_AFTER_A_BUG)
         return self._code
 
@@ -247,8 +245,8 @@ class Keeper:
         for order in packet.get("orders", ()):
             try:
                 HANDLERS[order["do"]](self, order, descriptors)
-            except Exception:  # noqa: BLE001 - an order that makes no sense is not our death
-                complain(f"cannot obey an order of the manager: {traceback.format_exc()}")
+            except Exception as error:  # noqa: BLE001 - what makes no sense is not our death
+                complain(f"cannot obey an order of the manager: {describe(error)}")
         close_all(descriptors)
         if (number := packet.get("ack")) is not None:
             self.seat.acknowledge(number)

@@ -72,20 +72,18 @@ class Mains:
             self._end(run, pidfd.exit_status(descriptor) if status is None else status)
         return True
 
-    def replace(self, run: Run, pid: int) -> bool:
-        """Make this process the run's main one; False if it cannot be, since it is not alive, not
-        of the run's tree, or the run is being ended.
-        """
+    def replace(self, run: Run, pid: int) -> str | None:
+        """Make this process the run's main one; why not, if it cannot be."""
         if run.phase is Phase.ALIVE and pid == run.pid:
-            return True
+            return None
         if run.phase is Phase.ENDED and (run.sweeping or run.emptied):
-            return False
+            return "the run is being ended"
         if run.phase not in (Phase.ALIVE, Phase.ENDED):
-            return False
+            return "the run has no process"
         with self._limit.allocation():
             descriptor = pidfd.open_pidfd(pid)
         if descriptor is None:
-            return False
+            return "it is not alive"
         try:
             entry = self._trees.member(run, pid)
         except OSError:
@@ -93,13 +91,13 @@ class Mains:
             raise
         if entry is None or pidfd.is_dead(descriptor):  # else the pid may have changed hands
             os.close(descriptor)
-            return False
+            return "it is not of this run"
         self._unwatch(run)
         run.revive(entry, descriptor)
         self.watch(run)
         self._expected[run] = on_exit = partial(self._child_ended, run, pid)
         self._children.expect(pid, on_exit)
-        return True
+        return None
 
     def _child_ended(self, run: Run, pid: int, status: int) -> None:
         if run.phase is not Phase.ALIVE:

@@ -7,24 +7,23 @@ acts on it alone looks at something else, too. Names of instances may have slash
 those of helpers do ("@probe/web:0").
 """
 
+from supervisord_lite.keeper.protocol import MARK
 from supervisord_lite.linux.process_table import environment_value
-
-_VARIABLE = "SUPERVISORD_LITE_RUN"
 
 
 def mark(daemon: str, instance: str, run: int) -> dict[str, str]:
     """The mark as an environment of one variable."""
-    return {_VARIABLE: f"{daemon}/{instance}/{run}"}
+    return {MARK: f"{daemon}/{instance}/{run}"}
 
 
 def mark_prefix(daemon: str) -> str:
     """What all marks of a daemon begin with; INSTANCE/RUN follows."""
-    return f"{_VARIABLE}={daemon}/"
+    return f"{MARK}={daemon}/"
 
 
 def read_mark(pid: int, daemon: str) -> tuple[str, int] | None:
     """The instance and run that a process is marked with, if it is with one of this daemon's."""
-    owner, _, rest = (environment_value(pid, _VARIABLE) or "").partition("/")
+    owner, _, rest = (environment_value(pid, MARK) or "").partition("/")
     instance, _, run = rest.rpartition("/")
     if owner != daemon or not instance or not run.isdecimal():
         return None

@@ -182,18 +182,18 @@ def _bury(keeper: "Keeper", order: Order, _: list[int]) -> None:
 
 
 def _main(keeper: "Keeper", order: Order, _: list[int]) -> None:
-    """Make another process the main one of a run, or say that it cannot be: an answer there must
+    """Make another process the main one of a run, or say why it cannot be: an answer there must
     be, whatever goes wrong.
     """
     run, pid = keeper.runs.find(order["instance"], order["run"]), order["pid"]
     who = {"instance": order["instance"], "run": order["run"], "pid": pid}
     try:
-        done = run is not None and keeper.mains.replace(run, pid)
+        why = "the run is over" if run is None else keeper.mains.replace(run, pid)
     except OSError as error:
         complain(f"cannot make {pid} the main process of {order['instance']}: {error.strerror}")
-        done = False
-    if run is None or not done:
-        keeper.tell({"tell": "refused_main", **who})
+        why = str(error.strerror)
+    if run is None or why:
+        keeper.tell({"tell": "refused_main", **who, "why": why})
         return
     keeper.journal.append({"main": [run.instance, run.number, run.pid, run.started]})
     keeper.tell({"tell": "main", **who})

@@ -32,7 +32,7 @@ From the keeper, a packet is one of
     {"tell": "exited", "instance", "run", "status", "at", "emptied", "emptied_at"}
     {"tell": "emptied", "instance", "run", "at"}
     {"tell": "main", "instance", "run", "pid"}            the answer to an order to replace it
-    {"tell": "refused_main", "instance", "run", "pid"}    or this; no level, told once
+    {"tell": "refused_main", "instance", "run", "pid", "why"}    or this; no level, told once
     {"tell": "signalled", "signal"}              the daemon got a signal
 
 Facts about a run are levels: each new manager is told them again until the run is buried. A status
@@ -57,6 +57,9 @@ from supervisord_lite.linux.descriptors import MOST_PER_MESSAGE, close_all, rece
 
 VERSION = 1
 OLDEST = 1  # the oldest version whose packets we understand
+
+# What every process of a run carries in its environment: DAEMON/INSTANCE/RUN (see `marks`).
+MARK = "SUPERVISORD_LITE_RUN"
 
 LEAVE = signal.SIGRTMIN + 1  # the signal that asks the daemon to go and the workers to stay
 

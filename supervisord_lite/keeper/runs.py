@@ -5,7 +5,6 @@ table holds the keeper's only two opinions (`refusal`): no run number is used tw
 instance has no two unburied runs.
 """
 
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
@@ -22,7 +21,6 @@ class Phase(Enum):
     FAILED = "failed"
 
 
-@dataclass(slots=True, eq=False)
 class Run:
     """One life of an instance, from the order to spawn it until it is buried.
 
@@ -34,26 +32,27 @@ class Run:
     saw what happened.
     """
 
-    instance: str
-    number: int
-    phase: Phase = Phase.SPAWNING
-    pid: int = 0
-    started: int = 0  # its start time
-    first: int = 0  # the process that was spawned
-    born: int = 0  # its start time: no process of the run is older
-    since: float | None = None  # the exec was successful
-    adopted: bool = False
-    pidfd: int | None = None
-    groups: tuple[int, ...] = ()
-    status: int | None = None
-    failure: Answer | None = None
-    ended_at: float | None = None  # the end of the main process, or the failure of the spawn
-    emptied: bool = False
-    emptied_at: float | None = None
-    reported: bool = False  # the end of the main process was told
-    sweeping: bool = False  # the end of the whole tree is to be told
-    doomed: bool = False  # the tree was sent SIGKILL: whatever is found of it later gets it, too
-    known: dict[int, int] = field(default_factory=dict)
+    def __init__(self, instance: str, number: int, *, adopted: bool = False) -> None:
+        self.instance = instance
+        self.number = number
+        self.phase = Phase.SPAWNING
+        self.pid = 0
+        self.started = 0  # its start time
+        self.first = 0  # the process that was spawned
+        self.born = 0  # its start time: no process of the run is older
+        self.since: float | None = None  # the exec was successful
+        self.adopted = adopted
+        self.pidfd: int | None = None
+        self.groups: tuple[int, ...] = ()
+        self.status: int | None = None
+        self.failure: Answer | None = None
+        self.ended_at: float | None = None  # the end of the main process, or a failed spawn's
+        self.emptied = False
+        self.emptied_at: float | None = None
+        self.reported = False  # the end of the main process was told
+        self.sweeping = False  # the end of the whole tree is to be told
+        self.doomed = False  # the tree was sent SIGKILL: what is found of it later gets it, too
+        self.known: dict[int, int] = {}
 
     def begin(self, pid: int, started: int, since: float) -> None:
         """The spawn was successful."""

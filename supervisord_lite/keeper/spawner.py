@@ -13,7 +13,6 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import islice
 
 from supervisord_lite.keeper.job import Answer, Job
@@ -31,17 +30,17 @@ _MOST_THREADS = 16  # that hang at one time; then the others wait, as long as a 
 Prepare = Callable[[], tuple[Job, Sequence[int]]]
 
 
-@dataclass(slots=True)
 class _Ticket:
     """A job on its way, and since when a thread has it."""
 
-    number: int
-    prepare: Prepare
-    done: Callable[[Answer], None]
-    impatient_at: float = 0.0
-    fails_at: float = 0.0
-    replaced: bool = False  # its thread hangs, another one does the work
-    expired: bool = False  # it hung for so long that it counts as failed
+    def __init__(self, number: int, prepare: Prepare, done: Callable[[Answer], None]) -> None:
+        self.number = number
+        self.prepare = prepare
+        self.done = done
+        self.impatient_at = 0.0
+        self.fails_at = 0.0
+        self.replaced = False  # its thread hangs, another one does the work
+        self.expired = False  # it hung for so long that it counts as failed
 
 
 class Spawner:

@@ -18,7 +18,6 @@ import sys
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict
 from functools import cache
 from itertools import count, islice
 
@@ -150,7 +149,7 @@ class SpawnerThread:
             "working_dir": job.working_dir,
             "umask": job.umask,
             "identity": job.identity,
-            **asdict(job.outfit),
+            **job.outfit._asdict(),
         }
         order, read_end, write_end = _lift(
             [os.memfd_create("job", os.MFD_CLOEXEC), *os.pipe2(os.O_CLOEXEC)], self._lifted

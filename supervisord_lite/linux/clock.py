@@ -55,7 +55,13 @@ class ClockWatch:
     def _arm(self) -> None:
         never = _Itimerspec(value=_Timespec(seconds=_NEVER))
         settime = _libc().timerfd_settime
-        _checked(settime(self.fd, _ABSOLUTE_AND_CANCELLED, ctypes.byref(never), None))
+        try:
+            _checked(settime(self.fd, _ABSOLUTE_AND_CANCELLED, ctypes.byref(never), None))
+        except OSError as error:
+            # Set once more this very moment. The timer is armed nevertheless, and the clock that
+            # is looked at after this is the new one.
+            if error.errno != errno.ECANCELED:
+                raise
 
 
 @functools.cache

@@ -25,6 +25,7 @@ IN_DELETE_SELF = 0x0400
 IN_MOVE_SELF = 0x0800
 # Flags for `Inotify.watch`.
 IN_ONLYDIR = 0x0100_0000  # fail with ENOTDIR unless it is a directory
+IN_MASK_ADD = 0x2000_0000  # to what the watch tells of already, and not instead of it
 IN_DONT_FOLLOW = 0x0200_0000  # if it is a symbolic link, watch the link
 IN_EXCL_UNLINK = 0x0400_0000  # say nothing about files that are open but removed
 # What the kernel adds to the mask of a change.
@@ -80,8 +81,9 @@ class Inotify:
     def watch(self, path: str, mask: int) -> int:
         """Start telling of `mask` events on `path`; answers the watch's number.
 
-        What is watched already, by whatever path, has its mask replaced and the same number
-        answered. Raises OSError with the path: ENOSPC where the user has too many watches.
+        What is watched already, by whatever path, has its mask replaced (but see IN_MASK_ADD) and
+        the same number answered. Raises OSError with the path: ENOSPC where the user has too many
+        watches.
         """
         return _checked(_libc().inotify_add_watch(self.fd, os.fsencode(path), mask), path)
 

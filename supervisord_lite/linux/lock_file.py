@@ -8,7 +8,6 @@ it decides nothing, since it may be stale, reused, or of another pid namespace.
 import errno
 import fcntl
 import os
-from pathlib import Path
 
 
 class AlreadyRunning(Exception):
@@ -57,7 +56,7 @@ def _lock(fd: int, path: str) -> None:
 def _is_still(fd: int, path: str) -> bool:
     held = os.fstat(fd)
     try:
-        named = Path(path).lstat()
+        named = os.lstat(path)
     except FileNotFoundError:
         return False
     return (held.st_dev, held.st_ino) == (named.st_dev, named.st_ino)

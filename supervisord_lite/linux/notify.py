@@ -8,7 +8,6 @@ import os
 import socket
 import time
 from collections.abc import Iterable, Mapping
-from urllib.parse import quote, unquote
 
 _DEAF = 60.0  # seconds in which somebody who did not read is not waited for
 _PATIENCE = 5.0  # seconds that a busy service manager is waited for
@@ -74,6 +73,8 @@ def stored_descriptors(environment: Mapping[str, str]) -> dict[str, int]:
     """
     if environment.get("LISTEN_PID") != str(os.getpid()):
         return {}
+    from urllib.parse import unquote  # here: most have no service manager
+
     names = environment.get("LISTEN_FDNAMES", "").split(":")
     count = int(environment.get("LISTEN_FDS", "0"))
     held: dict[str, int] = {}
@@ -86,4 +87,6 @@ def stored_descriptors(environment: Mapping[str, str]) -> dict[str, int]:
 
 def _stored_name(name: str) -> str:
     """A name as the store takes it: printable ASCII without a colon."""
+    from urllib.parse import quote
+
     return quote(name, safe="@-_.", errors="surrogateescape")

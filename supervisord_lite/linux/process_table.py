@@ -5,11 +5,10 @@ A pass costs some ten microseconds a process, so those who need it share one (`P
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """What /proc/PID/stat says of a process; `started` is in clock ticks since boot."""
 
     pid: int

@@ -6,7 +6,7 @@ attributes that `status` reads are the exception.
 
 import os
 import stat
-import time
+import threading
 from collections.abc import Callable, Mapping
 
 from supervisord_lite.core.spec import Log, OnFull
@@ -22,7 +22,6 @@ from supervisord_lite.logs.sink import Sink
 from supervisord_lite.logs.tap import Tap
 
 _FULL = 64 * 1024  # bytes that a pipe of the default size holds
-_LOOKS, _BETWEEN_LOOKS = 20, 0.0002  # at what is being moved, and the seconds in between
 _FILLS = 4  # that a flooding stream may move before others have their turn
 
 Wakes = Mapping[str, tuple[Callable[[], None], ...]]
@@ -51,7 +50,7 @@ class Stream:
         self.dropped = (0, 0)  # bytes and lines, ever
         self.size = 0
         self._taken = 0  # bytes that have left the pipe
-        self._moving = False  # some are on their way out of it, and not counted yet
+        self._counting = threading.Lock()  # while some leave it, and are not counted yet
         self.deferred: list[Callable[[], None]] = []  # orders that came before `begin`
         self._pipe = pipes.reopen(pipe, os.O_RDONLY | os.O_NONBLOCK)
         self._wakes = wakes
@@ -106,16 +105,11 @@ class Stream:
         self._move_up_to(self.position())
 
     def position(self) -> int:
-        """How many bytes have come out of the pipe or are in it; in any thread. It is too low where
-        bytes are being moved and the disk takes its time, and never too high.
+        """How many bytes have come out of the pipe or are in it; in any thread, and no disk can
+        hold it up. It may be too low, but only for bytes that go into no file.
         """
-        for _ in range(_LOOKS):
-            taken = self._taken
-            total = taken + pipes.waiting(self._pipe)
-            if not self._moving and taken == self._taken:
-                break
-            time.sleep(_BETWEEN_LOOKS)
-        return total
+        with self._counting:
+            return self._taken + pipes.waiting(self._pipe)
 
     def _move_up_to(self, position: int) -> None:
         while self._taken < position and self._turn(min(hop.SIZE, position - self._taken)):
@@ -186,7 +180,6 @@ class Stream:
     def _turn(self, most: int = hop.SIZE) -> int:
         """Move at most one fill of the pipe; answers the bytes that left it, dropped ones too."""
         moved = 0
-        self._moving = True
         try:
             moved = self._move(most)
         except BlockingIOError:
@@ -194,8 +187,6 @@ class Stream:
                 self._await_sink(self._target)
         except Exception as error:  # noqa: BLE001 -- as in _try
             self._fail(error)
-        self._taken += moved
-        self._moving = False
         if moved:
             self._grew()
         return moved
@@ -205,13 +196,18 @@ class Stream:
         if target is None:
             if self.log.on_full is OnFull.BLOCK:
                 return 0
-            return self._drop(self._pipe, most)
-        if isinstance(target, Sink):
-            return target.take(self._pipe)
-        passage = self._own or self._bench.passage
-        count = passage.fill(self.name, self._pipe, most)
-        target.append(passage.read, count)
-        self.size = target.size
+            count = self._drop(self._pipe, most)
+            self._taken += count
+        elif isinstance(target, Sink):
+            count = target.take(self._pipe)
+            self._taken += count
+        else:
+            passage = self._own or self._bench.passage
+            with self._counting:  # for as long as it takes from pipe to pipe
+                count = passage.fill(self.name, self._pipe, most)
+                self._taken += count
+            target.append(passage.read, count)
+            self.size = target.size
         return count
 
     def _grew(self) -> None:

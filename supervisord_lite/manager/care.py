@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from supervisord_lite.manager.resources import Sampler
 
 Hold = Callable[[str, int], None]
-_PROBER_HOLDS = ("notify/", "ready/", "ready-write/", "@probe/")
+_PROBER_HOLDS = ("notify/", "status/", "ready/", "ready-write/", "@probe/")
 
 
 class Care:

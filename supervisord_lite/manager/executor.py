@@ -1,12 +1,13 @@
 """Carrying out the core's commands: to the keeper as packets, to the data plane and channels here.
 
 A packet opens with what is to be remembered and goes out whole (`core.command`), so a manager that
-dies between two packets leaves a state that the next one can go on from.
+dies between two packets leaves a state that the next one can go on from. Those of several
+instances go out together: for the keeper, a message costs as much as what is in it.
 """
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, assert_never
 
@@ -46,6 +47,8 @@ CONFIGURATION = "configuration"
 SHUTDOWN = "shutdown"
 ROLLOUT = "rollout/"  # and the worker's name
 
+_AT_ONCE = 16  # packets; of each a few descriptors, of which one message can take 250
+
 
 class Executor:
     """Carries out commands in their order. `watchers` hear of announcements and roll-outs after the
@@ -78,10 +81,10 @@ class Executor:
         self._link.order([{"do": "drop", "names": [name]}])
 
     def carry_out(self, commands: list[Command]) -> None:
-        for packet in packets(commands):
-            if orders := [order for command in packet for order in self._orders(command)]:
+        for batch in _batches(packets(commands)):
+            if orders := [order for command in batch for order in self._orders(command)]:
                 self._send(orders)
-            for command in packet:
+            for command in batch:
                 self._tell(command)
 
     def _send(self, orders: list[Order]) -> None:
@@ -182,6 +185,25 @@ class Executor:
                 pass
 
 
+def _batches(packets: Iterable[list[Command]]) -> Iterator[list[Command]]:
+    """The commands of packets that go out together: one of an instance at most, so that whoever
+    looks after it has heard of one before another is put together.
+    """
+    batch: list[Command] = []
+    concerned: set[str | None] = set()
+    for packet in packets:
+        instance = getattr(packet[0], "instance", None)
+        if instance in concerned or len(concerned) == _AT_ONCE:
+            yield batch
+            batch, concerned = [], set()
+        batch += packet
+        concerned.add(instance)
+    if batch:
+        yield batch
+
+
 def _remember(name: str, value: Any) -> Order:
-    text = None if value is None else json.dumps(to_plain(value, compact=True))
+    if value is None:
+        return {"do": "remember", "name": name, "value": None}
+    text = json.dumps(to_plain(value, compact=True), separators=(",", ":"))
     return {"do": "remember", "name": name, "value": text}

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 
 from supervisord_lite.core.command import Announce, Note
 from supervisord_lite.core.fleet import Fleet
+from supervisord_lite.core.reason import is_trouble_of_hook
 from supervisord_lite.core.restart import succeeded
 from supervisord_lite.core.spec import Configuration, Log
 from supervisord_lite.core.state import Instance, Parting, Running, Stopping, live_run, word
@@ -81,7 +82,7 @@ class Notices:
         elif (change.before, change.after) in _DULL:
             return  # what comes of it is told in a moment
         text = " ".join(words) + (f": {change.why}" if change.why else "")
-        if change.after == "FATAL":
+        if change.after == "FATAL" and change.before != "FATAL":
             self.say(text, level="ERROR")
         else:
             self.say(text, level="WARNING" if _has_failed(change, instance) else "INFO")
@@ -146,7 +147,11 @@ class Notices:
 
 
 def _has_failed(change: Announce, instance: Instance | None) -> bool:
-    """Whether this tells of the bad end of a run, or of why it is brought to an end."""
+    """Whether this tells of the bad end of a run, of why it is brought to an end, or of something
+    beside it that went wrong, such as a hook.
+    """
+    if is_trouble_of_hook(change.why) or change.before == change.after == "STOPPING":
+        return True
     if instance is not None and change.after == "STOPPING":
         return isinstance(instance.state, Parting | Stopping) and instance.state.fault is not None
     if instance is None or change.after not in ("BACKOFF", "EXITED", "WAITING", "STARTING"):

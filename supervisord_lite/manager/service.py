@@ -230,8 +230,10 @@ class Service:
         if without:
             raise Refused(f"cannot undo a roll-out of {', '.join(without)}: there was none")
         for worker in workers:
-            before = {spec.name for spec in self._fleet.rollouts[worker].before}
-            if before != self._fleet.bonds.members(worker).keys():
+            rollout = self._fleet.rollouts[worker]
+            beside = {rollout.spare} if rollout.active else set()
+            members = self._fleet.bonds.members(worker).keys() - beside
+            if {spec.name for spec in rollout.before} != members:
                 why = "it has another number of instances since"
                 raise Refused(f"cannot undo a roll-out of {worker}: {why}")
 

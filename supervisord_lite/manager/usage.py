@@ -14,9 +14,8 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from supervisord_lite.keeper.protocol import MARK
 from supervisord_lite.linux.process_table import Entry, ProcessTable, environment_value
-
-_MARK = "SUPERVISORD_LITE_RUN"  # DAEMON/INSTANCE/RUN, put there by the keeper
 
 Identity = tuple[int, int]  # pid and start time
 
@@ -145,7 +144,7 @@ class Meter:
     def _mark(self, entry: Entry, former: dict[Identity, str | None]) -> str | None:
         """It never changes, so it is read once."""
         who = (entry.pid, entry.started)
-        mark = former[who] if who in former else environment_value(entry.pid, _MARK)
+        mark = former[who] if who in former else environment_value(entry.pid, MARK)
         self._marks[who] = mark
         return mark
 

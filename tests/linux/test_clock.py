@@ -2,6 +2,7 @@
 
 import os
 import select
+import threading
 import time
 from collections.abc import Iterator
 
@@ -48,6 +49,25 @@ def test_it_tells_each_time_that_the_clock_is_set(watch: ClockWatch) -> None:
         assert watch.was_set()
         assert not is_readable(watch)
         assert not watch.was_set()
+
+
+def test_a_clock_that_is_set_all_the_time_does_no_harm(watch: ClockWatch) -> None:
+    """Also between the moment that it is told and the moment that the next time is waited for."""
+    set_clock()
+    over = threading.Event()
+
+    def disturb() -> None:
+        while not over.is_set():
+            set_clock()
+
+    disturber = threading.Thread(target=disturb)
+    disturber.start()
+    try:
+        heard = sum(watch.was_set() for _ in range(5000))
+    finally:
+        over.set()
+        disturber.join()
+    assert heard
 
 
 def test_it_passes_to_no_child(watch: ClockWatch) -> None:

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -264,7 +265,7 @@ def test_a_missed_sign_of_life_condemns(talk: Callable[..., None]) -> None:
         assert environment_value(worker.pid, "WATCHDOG_USEC") == "500000"
         shell.running(worker.spec, worker.pid)
         assert await shell.event() == RunCondemned(
-            NAME, 1, "no sign of life for 0.5 s", failure=True
+            NAME, 1, "no sign of life for 500ms", failure=True
         )
 
     talk(story, ready=None, watchdog=0.5)
@@ -350,6 +351,20 @@ def test_mainpid_of_a_stranger_is_refused(talk: Callable[..., None]) -> None:
         line = shell.prober._notify._lines[NAME]
         await shell.until(lambda: line.asked == 0)
         assert [fact for fact in shell.facts if fact["tell"] != "spawned"] == []
+
+    talk(story)
+
+
+def test_a_refused_mainpid_is_told_once(talk: Callable[..., None]) -> None:
+    """With the pid and why, however often the run says it."""
+
+    async def story(shell: Shell, worker: Talker) -> None:
+        line = shell.prober._notify._lines[NAME]
+        for _ in range(2):
+            await worker.say(f"MAINPID={os.getpid()}\nSTATUS=said")
+            await shell.until(lambda: shell.prober.status_of(NAME) == "said" and not line.asked)
+            line.status = None
+        assert shell.said == [f"{NAME}: cannot take MAINPID={os.getpid()}: it is not of this run"]
 
     talk(story)
 
@@ -454,6 +469,40 @@ def test_ready_that_was_said_while_nobody_listened_is_heard(
     play(second)
 
 
+def _says(shell: Shell, status: str) -> bool:
+    return shell.prober.status_of(NAME) == status
+
+
+def test_a_status_outlives_the_manager(play: Play[Any], tmp_path: Path) -> None:
+    """The last one that was said, while its run lives; after that nothing is left of it."""
+    workers: list[Talker] = []
+
+    async def first(shell: Shell) -> None:
+        worker = await talker(shell, tmp_path)
+        workers.append(worker)
+        shell.running(worker.spec, worker.pid)
+        for status in ("warming up", "hör zu"):
+            await worker.say(f"STATUS={status}")
+            await shell.until(partial(_says, shell, status))
+
+    async def second(shell: Shell) -> None:
+        shell.running(workers[0].spec, workers[0].pid)
+        assert shell.prober.status_of(NAME) == "hör zu"
+        await workers[0].say("STATUS=")
+        await shell.until(lambda: shell.prober.status_of(NAME) is None)
+
+    async def third(shell: Shell) -> None:
+        shell.running(workers[0].spec, workers[0].pid)
+        assert shell.prober.status_of(NAME) is None
+        shell.over(workers[0].spec)
+
+    async def fourth(shell: Shell) -> None:
+        assert not [name for name in shell.given.held if name.startswith("status/")]
+
+    for story in (first, second, third, fourth):
+        play(story)
+
+
 def test_a_run_ordered_again_keeps_its_socket(play: Play[Any], tmp_path: Path) -> None:
     """The spawn that a dead manager ordered may have come off, and the worker may have spoken."""
     workers: list[Talker] = []
@@ -487,7 +536,7 @@ def test_a_new_manager_gives_a_fresh_period(play: Play[Any], tmp_path: Path) -> 
         shell.running(changed, workers[0].pid, health=Health.UNKNOWN)
         event = await shell.event()
         assert time.monotonic() - began >= 0.5
-        assert event == RunCondemned(NAME, 1, "no sign of life for 0.5 s", failure=True)
+        assert event == RunCondemned(NAME, 1, "no sign of life for 500ms", failure=True)
 
     play(first)
     play(second)
@@ -542,7 +591,10 @@ def test_what_belongs_to_nobody_is_let_go_of(play: Play[Any], tmp_path: Path) ->
     """A socket that a dead manager left for a run that is over."""
 
     async def first(shell: Shell) -> None:
-        await talker(shell, tmp_path)
+        worker = await talker(shell, tmp_path)
+        shell.running(worker.spec, worker.pid)
+        await worker.say("STATUS=busy")
+        await shell.until(lambda: shell.prober.status_of(NAME))
 
     async def second(shell: Shell) -> None:
         shell.prober.settle()
@@ -551,7 +603,7 @@ def test_what_belongs_to_nobody_is_let_go_of(play: Play[Any], tmp_path: Path) ->
         assert "notify" not in os.listdir(tmp_path)
 
     async def third(shell: Shell) -> None:
-        assert not [name for name in shell.given.held if name.startswith("notify/")]
+        assert not [name for name in shell.given.held if name.startswith(("notify/", "status/"))]
         assert shell.prober._notify._left == {}
 
     play(first)

@@ -313,7 +313,7 @@ def test_one_that_was_old_before_the_manager_came_is_condemned(play: Play) -> No
         old = Running(1, 1, 0.0, time.monotonic() - 200.0)
         works.follow(replace(instance, spec=replace(instance.spec, rules=rules), state=old))
         assert works.events.empty()  # not while it is being told
-        assert (await works.event()).why == "age has reached max_age 100s"
+        assert (await works.event()).why == "age has reached max_age 1m40s"
 
     play(story)
 

@@ -104,3 +104,60 @@ def test_what_is_closed_leaves_no_watch(seed: int, watches: Watches, tmp_path: P
     tree.close()
     assert not watches._nodes
     assert "inotify wd" not in Path(f"/proc/self/fdinfo/{watches.inotify.fd}").read_text()
+
+
+def is_told(watches: Watches) -> bool:
+    return bool(select.select([watches.inotify.fd], [], [], 0)[0])
+
+
+def test_files_beside_what_leads_on_wake_nobody(watches: Watches, tmp_path: Path) -> None:
+    """Neither in the directory of a watched directory nor further up."""
+    source = tmp_path / "app" / "src"
+    source.mkdir(parents=True)
+    others = [tmp_path / "x", tmp_path / "app" / "x"]
+    for other in others:
+        other.touch()
+    tree = WatchedTree(Watch((str(source),)), watches, lambda _: None)
+    for other in others:
+        other.write_text("x")
+    assert not is_told(watches)
+    (source / "x").write_text("x")
+    assert is_told(watches)
+    tree.close()
+
+
+def test_a_file_in_place_of_a_directory_is_a_change_each_time(
+    watches: Watches, tmp_path: Path
+) -> None:
+    """When it comes, and when it is written later."""
+    place = tmp_path / "src"
+    place.mkdir()
+    tree = WatchedTree(Watch((str(place),)), watches, lambda _: None)
+    place.rmdir()
+    catch_up(tree, watches)
+    for text in ("x", "y"):
+        tree.changed.clear()
+        place.write_text(text)
+        catch_up(tree, watches)
+        assert list(tree.changed) == [str(place)]
+    tree.close()
+
+
+def test_two_watches_of_one_directory_do_not_take_from_each_other(
+    watches: Watches, tmp_path: Path
+) -> None:
+    """Whichever came first: one is about a file in it, the other about a directory."""
+    (tmp_path / "src").mkdir()
+    file = tmp_path / "file"
+    file.touch()
+    trees = [
+        WatchedTree(Watch((str(tmp_path / name),)), watches, lambda _: None)
+        for name in ("file", "src")
+    ]
+    file.write_text("x")
+    for change in watches.inotify.changes():
+        for node in watches.of(change):
+            node.tree.take(node, change)
+    assert [list(tree.changed) for tree in trees] == [[str(file)], []]
+    for tree in trees:
+        tree.close()

@@ -8,7 +8,8 @@ not entered again, which ends loops.
 
 A file counts as changed when somebody who could write it closes it, when it appears under its name
 by a rename or a link, and when it goes. What is neither a file nor a link, such as a socket, never
-does, except that nobody can tell what something was that is gone.
+does, except that nobody can tell what something was that is gone. Where nothing but directories is
+meant, nothing tells of files that are closed: others may write a lot beside what is watched.
 
 Touches the disk: for a thread of its own (`file_observer`).
 """
@@ -29,11 +30,11 @@ _WENT = inotify.IN_DELETE | inotify.IN_MOVED_FROM
 _MASK = (
     _APPEARED
     | _WENT
-    | inotify.IN_CLOSE_WRITE
     | inotify.IN_DELETE_SELF
     | inotify.IN_MOVE_SELF
     | inotify.IN_ONLYDIR
     | inotify.IN_EXCL_UNLINK
+    | inotify.IN_MASK_ADD  # one inotify watch may serve several nodes
 )
 
 Notice = Callable[[str], None]
@@ -42,10 +43,21 @@ Notice = Callable[[str], None]
 class Node:
     """A watched directory on one of the paths that lead to it. `number` is its inotify watch, or
     None where we may not read it. `aliased`: another path, which was not followed, leads here too.
-    `dropped`: not part of the tree any more.
+    `dropped`: not part of the tree any more. `of_files`: files in it may be meant.
     """
 
-    __slots__ = ("above", "aliased", "below", "dropped", "name", "number", "path", "state", "tree")
+    __slots__ = (
+        "above",
+        "aliased",
+        "below",
+        "dropped",
+        "name",
+        "number",
+        "of_files",
+        "path",
+        "state",
+        "tree",
+    )
 
     def __init__(self, tree: "WatchedTree", above: "Node | None", name: str, state: State) -> None:
         self.tree = tree
@@ -57,6 +69,7 @@ class Node:
         self.below: dict[str, Node] = {}
         self.aliased = False
         self.dropped = False
+        self.of_files = True
 
 
 class Watches:
@@ -69,9 +82,19 @@ class Watches:
 
     def add(self, node: Node) -> int:
         """Raises OSError: there is no such directory, it is not to be read, or the limit."""
-        number = self.inotify.watch(node.path, _MASK)
+        number = self._watch(node)
         self._nodes.setdefault(number, []).append(node)
         return number
+
+    def widen(self, node: Node) -> None:
+        """From now on files in it may be meant."""
+        node.of_files = True
+        with suppress(OSError):  # it has gone, which is told next
+            self._watch(node)
+
+    def _watch(self, node: Node) -> int:
+        mask = _MASK | inotify.IN_CLOSE_WRITE if node.of_files else _MASK
+        return self.inotify.watch(node.path, mask)
 
     def remove(self, node: Node) -> None:
         if node.number is None:
@@ -157,8 +180,12 @@ class WatchedTree:
         if change.mask & _APPEARED and os.path.isdir(path):
             # What is in it by now is new, whether or not it came before our watch.
             self._enter(Node(self, node, change.name, state), self.changed)
-        elif not change.of_directory and self.globs.accepts(state) and _matters(path, change):
-            self.changed[path] = None
+        elif not change.of_directory and self.globs.accepts(state):
+            seen_late = change.mask & _APPEARED and not node.of_files
+            if seen_late:  # nobody tells what was written to it so far
+                self._watches.widen(node)
+            if seen_late or _matters(path, change):
+                self.changed[path] = None
 
     def _renew(self, node: Node) -> None:
         """The watch of a node has ended, or what it watched is elsewhere: see what is there now."""
@@ -184,6 +211,7 @@ class WatchedTree:
 
     def _watch(self, node: Node) -> bool:
         """Whether there is such a directory, not seen before."""
+        node.of_files = _may_have_files(self.globs, node)
         try:
             node.number = self._watches.add(node)
         except OSError as error:
@@ -251,6 +279,20 @@ def _named(
         below = os.path.join(path, name)
         if following is not None and (os.path.isdir(below) or os.path.isfile(below)):
             yield name, following, os.path.isdir(below)
+
+
+def _may_have_files(globs: Globs, node: Node) -> bool:
+    """Whether a file in this directory may be meant, as far as can be seen now."""
+    names = globs.names(node.state)
+    if names is None:
+        return True
+    steps = ((name, globs.step(node.state, name)) for name in names)
+    return any(
+        state is not None
+        and globs.accepts(state)
+        and not os.path.isdir(os.path.join(node.path, name))
+        for name, state in steps
+    )
 
 
 def _matters(path: str, change: Change) -> bool:

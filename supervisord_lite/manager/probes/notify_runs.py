@@ -20,6 +20,7 @@ from functools import partial
 
 from supervisord_lite.core.event import BecameReady, Finding, RunCondemned, TimeExtended
 from supervisord_lite.core.probe import NotifyProbe
+from supervisord_lite.core.span import span
 from supervisord_lite.core.spec import InstanceSpec
 from supervisord_lite.core.state import (
     Instance,
@@ -37,9 +38,11 @@ from supervisord_lite.manager.keeper_link import Inheritance, KeeperLink
 from supervisord_lite.manager.probes.heartbeat import Heartbeat
 
 HELD = "notify/"
+STATUS = "status/"
 _AT_ONCE = 16  # messages of one worker before others have their turn
 _ALL = 1024  # more than wait in a socket (net.unix.max_dgram_qlen)
 _STATUS = 512  # characters of a status that are kept
+_PAGE = 4096  # bytes, in which they fit in any case
 _PID_MAX = 4_194_304  # PID_MAX_LIMIT of the kernel
 _NUMBER = re.compile(r"[0-9]{1,15}", re.ASCII)
 Hold = Callable[[str, int], None]
@@ -55,8 +58,10 @@ class _Line:
     path: str
     seconds: float | None
     status: str | None = None
+    kept: int | None = None  # a memfd with the status, which outlives us
     listening: bool = False
-    refused: bool = False
+    refused: bool = False  # a stranger was, and people know
+    misnamed: bool = False  # a main process was refused, and people know
     heartbeat: Heartbeat | None = None
     asked: int = 0  # MAINPID= messages that the keeper has not answered
     kept_back: list[Packet] = field(default_factory=list)
@@ -97,11 +102,8 @@ class NotifyRuns:
         self._take = take
         self._say = say
         self._mark = given.greeting.get("mark", "")
-        self._left = {
-            name.removeprefix(HELD): given.held.pop(name)
-            for name in list(given.held)
-            if name.startswith(HELD)
-        }
+        self._left = _taken(given, HELD)
+        self._kept = _taken(given, STATUS)
         self._lines: dict[str, _Line] = {}
         self.directory = ""
 
@@ -165,6 +167,7 @@ class NotifyRuns:
                 line.kept_back = [fact]
             case "refused_main":
                 line.asked = max(0, line.asked - 1)
+                self._say_refused(line, fact["pid"], fact.get("why", "the keeper refuses it"))
             case _:
                 line.kept_back.append(fact)
         if line.asked > 0:
@@ -177,7 +180,10 @@ class NotifyRuns:
         for name, descriptor in self._left.items():
             left = socket.socket(fileno=descriptor)
             self._let_go(name, left, left.getsockname())
+        for name, descriptor in self._kept.items():
+            self._drop_status(name, descriptor)
         self._left.clear()
+        self._kept.clear()
 
     def close(self) -> None:
         """The end: nothing is heard or missed any more. What still runs keeps its socket."""
@@ -240,6 +246,9 @@ class NotifyRuns:
             self._link.order([{"do": "hold", "name": f"{HELD}{spec.name}"}], (found.fileno(),))
         line = _Line(instance, run, found, path, None)
         line.seconds = _given_period(line.pid) or spec.watchdog
+        if (kept := self._kept.pop(f"{spec.name}.{run}", None)) is not None:
+            line.kept = kept
+            line.status = os.pread(kept, _PAGE, 0).rstrip(b"\0").decode(errors="replace") or None
         self._lines[spec.name] = line
         return line
 
@@ -252,12 +261,18 @@ class NotifyRuns:
         if line.listening:
             asyncio.get_running_loop().remove_reader(line.socket.fileno())
         self._let_go(name, line.socket, line.path)
+        if line.kept is not None:
+            self._drop_status(f"{name}.{line.run}", line.kept)
 
     def _let_go(self, name: str, of: socket.socket, path: str) -> None:
         of.close()
         with suppress(OSError):  # gone already, or the directory is no longer ours
             os.unlink(path)
         self._link.order([{"do": "drop", "names": [f"{HELD}{name}"]}])
+
+    def _drop_status(self, run: str, kept: int) -> None:
+        os.close(kept)
+        self._link.order([{"do": "drop", "names": [f"{STATUS}{run}"]}])
 
     def _guard(self, line: _Line) -> None:
         """Look out for signs of life exactly while the run is RUNNING."""
@@ -311,6 +326,8 @@ class NotifyRuns:
             self._link.order([{"do": "main", "instance": name, "run": run, "pid": pid}])
         if "STATUS" in said:
             line.status = said["STATUS"][:_STATUS] or None
+            with suppress(OSError):  # no descriptor, no memory: then only we know it
+                self._keep_status(line)
         if (more := _number(said.get("EXTEND_TIMEOUT_USEC"))) is not None:
             self._take(TimeExtended(name, run, time.monotonic() + more / 1e6))
         if said.get("READY") == "1" and line.makes_ready:
@@ -321,9 +338,31 @@ class NotifyRuns:
             why = "it asked for that by WATCHDOG=trigger"
             self._take(RunCondemned(name, run, why, failure=True))
 
+    def _keep_status(self, line: _Line) -> None:
+        """Have the next manager know it: by memory that the keeper holds, so that a worker may say
+        something else every moment and nobody is sent a message.
+        """
+        if line.kept is None:
+            line.kept = os.memfd_create("status", os.MFD_CLOEXEC)
+            name = f"{STATUS}{line.instance.spec.name}.{line.run}"
+            self._link.order([{"do": "hold", "name": name}], (line.kept,))
+        text = (line.status or "").encode(errors="replace")
+        os.pwrite(line.kept, text.ljust(_PAGE, b"\0"), 0)
+
+    def _say_refused(self, line: _Line, pid: int, why: str) -> None:
+        if not line.misnamed:  # a worker may say it again and again
+            line.misnamed = True
+            self._say(f"{line.instance.spec.name}: cannot take MAINPID={pid}: {why}")
+
     def _missed(self, line: _Line, seconds: float) -> None:
-        why = f"no sign of life for {seconds:g} s"
+        why = f"no sign of life for {span(seconds)}"
         self._take(RunCondemned(line.instance.spec.name, line.run, why, failure=True))
+
+
+def _taken(given: Inheritance, prefix: str) -> dict[str, int]:
+    """The held descriptors with such names, ours from here on, by the rest of their names."""
+    names = [name for name in given.held if name.startswith(prefix)]
+    return {name.removeprefix(prefix): given.held.pop(name) for name in names}
 
 
 def _refuse_of_others(directory: str) -> None:
