@@ -106,11 +106,11 @@ def _hooks(row: Mapping[str, Any]) -> Iterator[str]:
 def _times(row: Mapping[str, Any], now: float) -> Iterator[str]:
     """When something happens by itself, and what stands in line."""
     if row["next"] is not None and row["state"] == "BACKOFF":
-        yield f"next try in {max(0.0, row['next'] - now):.1f}s"
+        yield f"next try in {length(row['next'] - now)}"
     elif row["next"] is not None:
         yield f"next run {moment(row['next'])}"
     if "deadline" in row:
-        yield f"{max(0.0, row['deadline'] - now):.1f}s left for that"
+        yield f"{length(row['deadline'] - now)} left for that"
     if "queued" in row:
         yield f"{row['queued']} queued"
 
@@ -139,8 +139,8 @@ def ending(last_exit: Mapping[str, Any]) -> str:
 
 
 def length(seconds: float) -> str:
-    """How long something took."""
-    return f"{seconds:.1f}s" if seconds < 60 else clock(seconds)
+    """How long something took or will take, as far as it matters: `0.3s`, `0:01:23`."""
+    return f"{max(0.0, seconds):.1f}s" if seconds < 60 else clock(seconds)
 
 
 def clock(seconds: float) -> str:

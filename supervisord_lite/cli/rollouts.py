@@ -10,6 +10,7 @@ import click
 from supervisord_lite.cli import exits, render
 from supervisord_lite.cli.options import AS_JSON, choosing, client, dump, waiting
 from supervisord_lite.client import Client
+from supervisord_lite.core.span import span
 
 _LOOK_EVERY = 0.2  # seconds
 _ACTIVE = {"under way", "going back"}
@@ -87,7 +88,7 @@ def _follow(daemon: Client, answer: Any, timeout: float | None) -> None:
         if not going or timeout is None:
             break
         if time.monotonic() > deadline:
-            text = f"timed out: not over after {timeout:g} s, and goes on"
+            text = f"timed out: not over after {span(timeout)}, and goes on"
             render.complain(f"{', '.join(one['worker'] for one in going)}: {text}")
             break
         time.sleep(_LOOK_EVERY)

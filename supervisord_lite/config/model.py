@@ -97,7 +97,7 @@ class Restart(Section):
     max_delay: Duration | None = None
     jitter: Annotated[float, decimal(0, 1)] | None = None
     limit: Limit | None = None
-    stable_after: Duration | None = None
+    stable_after: Span | None = None
     success_codes: list[Annotated[int, whole(0, 255)]] | None = None
 
 

@@ -4,17 +4,16 @@ What the model refuses is cut out and the rest is validated again, so that the c
 see all that is right: one mistake never hides another.
 """
 
-import re
-from collections.abc import Sequence as List
-from typing import Any, get_args, get_origin
+from typing import Any
 
 from pydantic import ValidationError
 
 from supervisord_lite.config.document import Mapping, Node, Scalar
-from supervisord_lite.config.errors import Path, Problems, quoted, suggestion
+from supervisord_lite.config.errors import Path, Problems, quoted
 from supervisord_lite.config.model import File
 from supervisord_lite.config.place import key_mark, node_at, value_mark
 from supervisord_lite.config.scalars import shape
+from supervisord_lite.config.unknown import unknown_key
 
 _WANTED = {"model_type": "keys and values", "dict_type": "keys and values", "list_type": "a list"}
 
@@ -55,7 +54,7 @@ def _note(document: Mapping, item: Any, problems: Problems) -> None:
         case "value_error":
             text = str(item["ctx"]["error"])
         case "extra_forbidden":
-            text = _unknown(path)
+            text = unknown_key(path)
             is_key = True
         case "missing":
             text = _MISSING.get(path, f"cannot be without {quoted(str(path[-1]))}")
@@ -68,88 +67,6 @@ def _note(document: Mapping, item: Any, problems: Problems) -> None:
 _MISSING: dict[Path, str] = {
     ("workers",): "cannot be without workers (write workers: {} if there are to be none)"
 }
-
-
-def _unknown(path: Path) -> str:
-    word = str(path[-1])
-    return f"cannot find a key named {quoted(word)}{_hint(word, known_keys(path[:-1]))}"
-
-
-def _hint(word: str, known: List[str]) -> str:
-    """What the section has instead: by the words of other supervisors, else by similar spelling."""
-    if word in _WITHOUT_COUNTERPART:
-        return f" ({_WITHOUT_COUNTERPART[word]})"
-    ours = _COUNTERPARTS.get(word, "")
-    if re.split("[.:]", ours)[0] in known:
-        return f" (did you mean {quoted(ours)}?)"
-    return suggestion(word, known)
-
-
-# What supervisord and Compose call it, and where it stands here.
-_COUNTERPARTS = {
-    "after": "depends_on",
-    "autorestart": "restart",
-    "cmd": "command",
-    "cpus": "max_cpu",
-    "cron": "schedule.cron",
-    "cwd": "working_dir",
-    "deploy": "instances",
-    "directory": "working_dir",
-    "entrypoint": "command",
-    "env": "environment",
-    "envs": "environment",
-    "exitcodes": "restart.success_codes",
-    "killasgroup": "stop",
-    "liveness": "healthcheck",
-    "mem_limit": "max_memory",
-    "numprocs": "instances",
-    "program": "workers",
-    "programs": "workers",
-    "readiness": "ready",
-    "redirect_stderr": "stderr: joined",
-    "replicas": "instances",
-    "scale": "instances",
-    "services": "workers",
-    "startretries": "restart.limit",
-    "startsecs": "restart.stable_after",
-    "stderr_logfile": "stderr.log",
-    "stderr_logfile_backups": "stderr.rotate.keep",
-    "stderr_logfile_maxbytes": "stderr.rotate.size",
-    "stdout_logfile": "stdout.log",
-    "stdout_logfile_backups": "stdout.rotate.keep",
-    "stdout_logfile_maxbytes": "stdout.rotate.size",
-    "stop_grace_period": "stop",
-    "stop_signal": "stop",
-    "stopasgroup": "stop",
-    "stopsignal": "stop",
-    "stopwaitsecs": "stop",
-    "test": "exec",
-    "tz": "timezone",
-    "workdir": "working_dir",
-}
-_WITHOUT_COUNTERPART = {
-    "priority": "what has to be up before it is said by depends_on",
-    "process_name": "instances are named NAME:0, NAME:1 and so on",
-}
-
-
-def known_keys(path: Path) -> List[str]:
-    """The keys that the section at this path may have."""
-    section: Any = File
-    for part in path:
-        if get_origin(section) in (dict, list):
-            section = _section(get_args(section)[-1])
-        else:
-            section = _section(section.model_fields[part].annotation)
-    return [*section.model_fields, *(["include"] if section is File else [])]
-
-
-def _section(annotation: Any) -> Any:
-    """The model, or the dictionary or list of them, that an annotation wraps."""
-    if hasattr(annotation, "model_fields") or get_origin(annotation) in (dict, list):
-        return annotation
-    found = (_section(argument) for argument in get_args(annotation))
-    return next((section for section in found if section is not None), None)
 
 
 def _cut(data: dict[str, Any], item: Any) -> None:

@@ -48,6 +48,14 @@ ROW: dict[str, Any] = {
             {"state": "STARTING", "why": "not ready yet", "deadline": 185.25},
             "pid 7, not ready yet, 2.2s left for that",
         ),
+        (
+            {"state": "STARTING", "why": "not ready yet", "deadline": 183.0 + 5400},
+            "pid 7, not ready yet, 1:30:00 left for that",
+        ),
+        (
+            {"state": "BACKOFF", "pid": None, "why": "exit code 1", "next": 183.0 + 60},
+            "exit code 1, next try in 0:01:00",
+        ),
         ({"queued": 2}, "pid 7, uptime 0:01:23, 2 queued"),
         (
             {

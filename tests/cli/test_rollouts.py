@@ -10,7 +10,7 @@ import pytest
 from supervisord_lite.client import ApiError
 from tests.cli.conftest import SLEEP, Shop, until
 
-ROLLING = "update: {strategy: rolling}, restart: {stable_after: 0s}"
+ROLLING = "update: {strategy: rolling}, restart: {stable_after: 10ms}"
 
 
 def web(instances: int, command: str = SLEEP, more: str = ROLLING) -> str:
@@ -89,6 +89,16 @@ def test_what_cannot_be_scaled_is_said(
     done = shop.slctl("scale", *arguments)
     assert (done.returncode, text in done.stderr) == (code, True), done.stderr
     assert len(shop.pids("web")) == 1
+
+
+def test_a_worker_without_instances_is_scaled_up(shop: Shop) -> None:
+    """Whether the file says so or an operator did."""
+    shop.run(web(0))
+    for count in (2, 0, 1):
+        done = shop.slctl("scale", f"web={count}")
+        assert done.returncode == 0, done.stderr
+        found = [row for row in shop.client().workers() if row["worker"] == "web"]
+        assert [row["state"] for row in found] == ["RUNNING"] * count
 
 
 def test_several_workers_scale_at_once(shop: Shop) -> None:
@@ -205,11 +215,11 @@ def test_undo_needs_a_rollout(shop: Shop) -> None:
 
 def test_a_rollout_that_takes_long_is_left_to_itself(shop: Shop) -> None:
     """A time-out ends the watching and not the roll-out, which status shows."""
-    slow = "update: {strategy: rolling, pause: 1h}, restart: {stable_after: 0s}"
+    slow = "update: {strategy: rolling, pause: 1h}, restart: {stable_after: 10ms}"
     shop.run(web(2, more=slow))
     late = shop.slctl("rollout", "restart", "web", "--timeout", "1s")
     assert late.returncode == 5
-    assert "not over after 1 s, and goes on" in late.stderr
+    assert "not over after 1s, and goes on" in late.stderr
     assert "roll-out of web: under way, 1 of 2 replaced" in shop.slctl("status").stdout
     assert "it pauses until " in shop.slctl("explain", "web:1").stdout
     answer = json.loads(shop.slctl("status", "--json").stdout)

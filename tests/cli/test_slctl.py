@@ -265,8 +265,8 @@ def test_leave_leaves_workers_to_the_next_daemon(shop: Shop) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "text"),
     [
-        (["status", "nope"], 4, "cannot find a worker named nope"),
-        (["stop", "web", "nope"], 4, "cannot find a worker named nope"),
+        (["status", "nope"], 4, "cannot find an instance of nope"),
+        (["stop", "web", "nope"], 4, "cannot find an instance of nope"),
         (["signal", "FOO", "web"], 2, 'cannot take signal "FOO"'),
         (["stop"], 2, "Missing argument"),
         (["frobnicate"], 2, "No such command"),

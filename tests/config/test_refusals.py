@@ -51,6 +51,12 @@ def test_exit_codes_are_a_set(compiled: Compile, codes: str, meant: tuple[int, .
     assert spec.restart.success_codes == meant
 
 
+def test_a_start_that_is_good_at_once_is_refused(refused: Refuse) -> None:
+    """Whatever ends at once would be followed by another run at once, for ever."""
+    (line,) = refused("workers: {a: {command: a, restart: {stable_after: 0s}}}")
+    assert line.endswith('cannot use "0s": it is too short (try 10ms or more)')
+
+
 def test_a_ladder_without_rungs_is_refused(refused: Refuse) -> None:
     """An empty list is no way to stop anything: it would be KILL at once."""
     assert refused("workers: {b: {command: b, stop: []}}") == (
@@ -134,6 +140,41 @@ def test_the_command_of_a_health_check_is_translated(refused: Refuse) -> None:
     first, second = refused("workers: {a: {command: a, healthcheck: {test: a}}}")
     assert "cannot be without a probe" in first
     assert second.endswith('cannot find a key named "test" (did you mean "exec"?)')
+
+
+@pytest.mark.parametrize(
+    ("file", "where"),
+    [
+        ("workers: {a: {command: a, retries: 3}}", "workers.a.healthcheck"),
+        ("workers: {a: {command: a, interval: 3s}}", "workers.a.ready or workers.a.healthcheck"),
+        (
+            "workers: {a: {command: a, size: 1MiB}}",
+            "workers.a.stdout.rotate or workers.a.stderr.rotate",
+        ),
+        ("workers: {a: {command: a, pre_start: x}}", "workers.a.hooks"),
+        ("workers: {a: {command: a, nofile: 9}}", "workers.a.ulimits"),
+        ("workers: {a: {command: a, wait: 3s}}", "workers.a.stop"),
+        ("workers: {a: {command: a, restart: {retries: 3}}}", "workers.a.healthcheck"),
+        ("workers: {a: {command: a, ulimits: {nofile: {user: x}}}}", "workers.a"),
+        ("defaults: {retries: 3}\nworkers: {}", "defaults.healthcheck"),
+        ("supervisor: {mode: 0600}\nworkers: {}", "supervisor.control"),
+        ("instances: 3\nworkers: {}", "workers.NAME"),
+        ("type: job\nworkers: {}", "channels.NAME or workers.NAME"),
+    ],
+)
+def test_a_key_at_the_wrong_level_is_told_its_place(refused: Refuse, file: str, where: str) -> None:
+    """A key that stands too high, too deep or beside its section is told where it belongs."""
+    (line,) = refused(file)
+    assert line.endswith(f"(it belongs under {where})")
+
+
+@pytest.mark.parametrize(
+    "file",
+    ["workers: {a: {command: a, stop_deadline: 3s}}", "channels: {a: {type: pipe, user: x}}"],
+)
+def test_a_key_of_quite_another_thing_is_unknown(refused: Refuse, file: str) -> None:
+    """What only the daemon has is no key of a worker, and what a worker has none of a channel."""
+    assert all("it belongs" not in line for line in refused(file))
 
 
 @pytest.mark.parametrize("path", ["user", "group"])

@@ -126,7 +126,7 @@ def test_requests_are_answered_by_the_next_manager(daemon: Daemon) -> None:
 
 def test_three_deaths_lead_to_a_hold(daemon: Daemon) -> None:
     """After three deaths in a row nothing is started by itself, and status says why."""
-    restart = {"delay": "0s", "stable_after": "0s"}
+    restart = {"delay": "0s", "stable_after": "10ms"}
     daemon.run({"web": {"command": SLEEP, "restart": restart}, "other": {"command": SLEEP}})
     pid, other = daemon.pid("web"), daemon.pid("other")
     for _ in range(3):

@@ -79,6 +79,21 @@ def test_start_first_leaves_no_gap(daemon: Daemon) -> None:
         assert one.recv(10) == b"2"
 
 
+def test_start_first_is_taken_back_while_its_spare_starts(daemon: Daemon) -> None:
+    """A spare that does not become ready leaves, and nobody else is touched."""
+    (daemon.directory / "good-1").touch()
+    more: dict[str, Any] = {"update": "start-first", "stdout": "logs/{name}.{instance}.log"}
+    daemon.run({"web": sleeper("1", **more)})
+    pid = daemon.pid("web:0")
+    daemon.configure({"web": sleeper("2", **more)})
+    daemon.client.reload(wait=False)
+    daemon.await_state("web:1", "STARTING")
+    daemon.client.rollout_undo(["web"])
+    daemon.until(lambda: [row["name"] for row in daemon.client.workers()] == ["web:0"])
+    assert daemon.pid("web:0") == pid
+    assert progress(daemon) == "done"
+
+
 def test_a_roll_out_survives_every_death(daemon: Daemon) -> None:
     """The manager is killed at each turn, and so is the keeper: the floor holds, all get there."""
     more: dict[str, Any] = {"instances": 3, "update": "rolling"}

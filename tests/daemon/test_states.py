@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 
@@ -52,6 +53,43 @@ def test_crash_loop_ends_in_fatal(daemon: Daemon) -> None:
     assert row["last_exit"]["code"] == 9
     assert "3 failed starts" in row["why"]
     assert "exit code 9" in row["why"]
+
+
+def test_a_service_that_succeeds_at_once_has_failed_to_start(daemon: Daemon) -> None:
+    """However little is asked of a good start: it is counted, and given up."""
+    restart = {"stable_after": "10ms", "delay": "10ms", "limit": 3}
+    daemon.run({"web": {"command": "true", "restart": restart}})
+    daemon.await_state("web", "FATAL")
+    assert "exit code 0" in daemon.row("web")["why"]
+
+
+def test_a_worker_that_is_not_ready_yet_is_stopped_by_its_ladder(daemon: Daemon) -> None:
+    """By a stop and by the end of the daemon: its own signal, and the time that it needs."""
+    script = (
+        "trap 'echo told; sleep 0.5; echo done; exit 0' INT; echo up; while :; do sleep 0.1; done"
+    )
+    web = {"command": script, "shell": True, "stop": "INT", "ready": {"file": "never"}}
+    daemon.run({"web": web})
+    daemon.until(lambda: daemon.log("web:0") == "up\n")
+    assert daemon.state("web") == "STARTING"
+    daemon.client.stop(["web"])
+    assert (daemon.state("web"), daemon.log("web:0")) == ("STOPPED", "up\ntold\ndone\n")
+    daemon.client.start(["web"], wait=False)
+    daemon.until(lambda: daemon.log("web:0").count("up") == 2)
+    daemon.client.shutdown()
+    assert daemon.exit_code() == 0
+    assert daemon.log("web:0").count("done") == 2
+
+
+def test_no_two_tries_are_closer_than_the_delay(daemon: Daemon) -> None:
+    """However fast a worker dies, each of its tries waits at least as long as was promised."""
+    script = "date +%s.%N >> tries; exit 1"
+    restart = {"delay": "300ms", "factor": 1, "limit": 5}
+    daemon.run({"web": {"command": script, "shell": True, "restart": restart}})
+    daemon.await_state("web", "FATAL")
+    tries = [float(line) for line in (daemon.directory / "tries").read_text().split()]
+    assert len(tries) == 5
+    assert all(later - earlier >= 0.3 for earlier, later in pairwise(tries))
 
 
 def test_fatal_is_forgiven_by_a_start(daemon: Daemon) -> None:
@@ -156,7 +194,9 @@ def test_kill_of_what_is_gone(daemon: Daemon) -> None:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGHUP])
 def test_death_by_signal_is_named(daemon: Daemon, number: signal.Signals) -> None:
     """A worker that dies by a signal is restarted by `on-failure`, and the signal is known."""
-    daemon.run({"web": {"command": SLEEP, "restart": {"when": "on-failure", "stable_after": "0s"}}})
+    daemon.run(
+        {"web": {"command": SLEEP, "restart": {"when": "on-failure", "stable_after": "10ms"}}}
+    )
     os.kill(daemon.pid("web"), number)
     daemon.until(lambda: daemon.row("web")["run"] == 2)
     assert daemon.row("web")["last_exit"]["signal"] == number.name
