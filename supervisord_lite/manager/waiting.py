@@ -90,7 +90,8 @@ class _Waiting:
 def _too_late(question: Question, timeout: float) -> Verdict:
     answer = question(time.monotonic())
     if isinstance(answer, NotYet):
-        text = f"timed out: {answer.what} after {span(timeout)}"
+        waited = round(timeout, 0 if timeout >= 1 else 2)  # part of it may have gone before
+        text = f"timed out: {answer.what} after {span(waited)}"
         return Verdict(ok=False, message=text, timed_out=True)
     return answer  # it has come in this very moment
 
