@@ -25,6 +25,7 @@ FILES = click.option(
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(supervisord_lite.__version__, message="supervisord-lite %(version)s")
 def supervisord_lite_command() -> None:
     """Run workers, keep them running, keep what they say."""
     render.never_fail_on_characters()

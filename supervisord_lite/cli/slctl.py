@@ -6,10 +6,12 @@ part of the interface: nothing is imported here that `slctl status` does not nee
 
 import click
 
+import supervisord_lite
 from supervisord_lite.cli import exits, looking, ordering, render, rollouts
 
 
 @click.group(cls=exits.Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(supervisord_lite.__version__, message="slctl %(version)s")
 @click.option("-s", "--socket", metavar="PATH", help="The daemon's control socket.")
 @click.pass_context
 def slctl(ctx: click.Context, socket: str | None) -> None:

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+import supervisord_lite
 from tests.cli.conftest import DEADLINE, SLEEP, Shop, command, environment
 
 
@@ -74,3 +75,10 @@ def test_run_imports_no_yaml() -> None:
         [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == ""
+
+
+@pytest.mark.parametrize(("part", "name"), [("daemon", "supervisord-lite"), ("slctl", "slctl")])
+def test_both_commands_tell_their_version(part: str, name: str) -> None:
+    """Without a daemon, as every command does."""
+    told = subprocess.check_output(command(part, "--version"), env=environment(), text=True)
+    assert told == f"{name} {supervisord_lite.__version__}\n"
