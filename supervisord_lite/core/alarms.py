@@ -4,39 +4,41 @@ Nothing is ever cancelled: an entry that no longer is its instance's deadline is
 surfaces, or with all others of its kind when they have become the majority.
 """
 
-from collections.abc import Callable
 from heapq import heapify, heappop, heappush
 
 
 class Alarms:
-    """`due` tells an instance's present deadline by its name; None if it has none."""
+    """One deadline of each name, or none."""
 
-    def __init__(self, due: Callable[[str], float | None]) -> None:
-        self._due = due
+    def __init__(self) -> None:
+        self._current: dict[str, float] = {}
         self._heap: list[tuple[float, str]] = []
 
     def __len__(self) -> int:
         return len(self._heap)
 
-    def set(self, deadline: float, name: str, instances: int) -> None:
-        """The instance has this deadline now, in a fleet of so many."""
-        heappush(self._heap, (deadline, name))
-        if len(self._heap) > 2 * instances + 64:
-            self._heap = [alarm for alarm in set(self._heap) if self._is_current(alarm)]
-            heapify(self._heap)
+    def set(self, name: str, deadline: float | None) -> None:
+        """Its deadline from now on."""
+        if deadline is None:
+            self._current.pop(name, None)
+        elif self._current.get(name) != deadline:
+            self._current[name] = deadline
+            heappush(self._heap, (deadline, name))
+            if len(self._heap) > 2 * len(self._current) + 64:
+                self._heap = [(at, name) for name, at in self._current.items()]
+                heapify(self._heap)
 
     def next(self) -> float | None:
-        while self._heap and not self._is_current(self._heap[0]):
-            heappop(self._heap)
-        return self._heap[0][0] if self._heap else None
+        heap, current = self._heap, self._current
+        while heap and current.get(heap[0][1]) != heap[0][0]:
+            heappop(heap)
+        return heap[0][0] if heap else None
 
     def take(self, now: float) -> str | None:
-        """One instance whose deadline has come; ask again until there is none."""
+        """One name whose deadline has come, which counts no more; ask again until there is none."""
         while self._heap and self._heap[0][0] <= now:
-            alarm = heappop(self._heap)
-            if self._is_current(alarm):
-                return alarm[1]
+            deadline, name = heappop(self._heap)
+            if self._current.get(name) == deadline:
+                del self._current[name]
+                return name
         return None
-
-    def _is_current(self, alarm: tuple[float, str]) -> bool:
-        return self._due(alarm[1]) == alarm[0]

@@ -5,7 +5,6 @@ going on with one that was cut short, and a roll-out that goes back are the same
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 
 from supervisord_lite.core import reason
 from supervisord_lite.core.command import Command, RememberFleet
@@ -15,6 +14,7 @@ from supervisord_lite.core.rolling import Rollouts
 from supervisord_lite.core.roster import Roster
 from supervisord_lite.core.spec import Configuration, InstanceSpec, Kind, Strategy
 from supervisord_lite.core.state import Instance, live_run
+from supervisord_lite.core.values import replace
 
 
 class Applying:

@@ -3,7 +3,6 @@ is under way ends in a state that satisfies it. So a restart is STOPPING while w
 of restarts are one, and a stop during a restart ends STOPPED.
 """
 
-from dataclasses import replace
 from typing import assert_never
 
 from supervisord_lite.core import history, hooks, jobs, reason
@@ -29,6 +28,7 @@ from supervisord_lite.core.state import (
     Stopping,
     Waiting,
 )
+from supervisord_lite.core.values import replace
 
 
 def start(instance: Instance, at: Moment, why: str) -> Step:

@@ -6,7 +6,7 @@ stopped here. Only workers that somebody depends on are counted, so the others c
 change costs the same however many instances a worker has.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from supervisord_lite.core import reason
@@ -33,7 +33,7 @@ from supervisord_lite.core.state import (
 
 _HOLDS: dict[Condition, int] = {condition: 1 << n for n, condition in enumerate(Condition)}
 _FAILED: dict[Condition, int] = {condition: 256 << n for n, condition in enumerate(Condition)}
-_BITS = (*_HOLDS.values(), *_FAILED.values())
+_ALL_HOLD, _ALL_FAILED = sum(_HOLDS.values()), sum(_FAILED.values())
 _UP = (Condition.STARTED, Condition.READY, Condition.HEALTHY)
 
 
@@ -78,35 +78,35 @@ def goes_down(instance: Instance) -> bool:
     state = instance.state
     if isinstance(state, Parting) or (isinstance(state, Stopping) and not state.stuck):
         return True
-    return any(hook.point is HookPoint.POST_STOP and not hook.killed for hook in instance.hooks)
+    return bool(instance.hooks) and any(
+        hook.point is HookPoint.POST_STOP and not hook.killed for hook in instance.hooks
+    )
 
 
 class _Tally:
-    """How many instances of a worker there are, and for how many each bit is set."""
+    """How many instances of a worker mean the same, and what all of them mean together: which
+    conditions hold for each of them, and which have failed for one, as bits.
+    """
 
-    __slots__ = ("bits", "total")
+    __slots__ = ("_counts", "verdict")
 
     def __init__(self) -> None:
-        self.total = 0
-        self.bits = dict.fromkeys(_BITS, 0)
+        self.verdict = 0
+        self._counts: dict[int, int] = {}
 
-    def add(self, meant: int, by: int) -> None:
-        self.total += by
-        for bit in _BITS if meant else ():
-            if meant & bit:
-                self.bits[bit] += by
-
-    def holds(self, condition: Condition) -> bool:
-        return self.total > 0 and self.bits[_HOLDS[condition]] == self.total
-
-    def failed(self, condition: Condition) -> bool:
-        return self.bits[_FAILED[condition]] > 0
-
-    def verdict(self) -> tuple[bool, ...]:
-        return (
-            *(self.holds(condition) for condition in Condition),
-            *(self.failed(condition) for condition in Condition),
-        )
+    def move(self, old: int | None, new: int | None) -> None:
+        """One of them means something else now; None: it does not count."""
+        counts = self._counts
+        if new is not None:
+            counts[new] = counts.get(new, 0) + 1
+        if old is not None:
+            counts[old] -= 1
+            if not counts[old]:
+                del counts[old]
+        holds, failed = _ALL_HOLD if counts else 0, 0
+        for one in counts:
+            holds, failed = holds & one, failed | one
+        self.verdict = holds | (failed & _ALL_FAILED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +131,7 @@ class Bonds:
         self._members: dict[str, dict[str, Instance]] = {}
         self._dependents: dict[str, dict[str, Dependency]] = {}
         self._tallies: dict[str, _Tally] = {}
+        self._gates: dict[tuple[str, Condition, bool], Gate] = {}  # those that were ever closed
         self._going_down: dict[str, int] = {}  # worker → instances it has to wait for
         self._spares: set[str] = set()
         self._ranked: dict[str, int] | None = None  # until a dependency changes
@@ -142,28 +143,25 @@ class Bonds:
         known = after or before
         assert known is not None
         worker = known.spec.worker
-        members = self._members.setdefault(worker, {})
         if after is None:
-            members.pop(known.spec.name, None)
+            self._members.get(worker, {}).pop(known.spec.name, None)
+        elif worker in self._members:
+            self._members[worker][known.spec.name] = after
         else:
-            members[known.spec.name] = after
+            self._members[worker] = {known.spec.name: after}
         cleared = self._note_bonds(before, after)
         tally = self._tallies.get(worker)
         if tally is None:
             return Moved(cleared) if cleared else NOBODY
-        meant = self._meant(before), self._meant(after)
-        if meant[0] == meant[1]:
-            return Moved(cleared)
-        was = tally.verdict()
-        for value, by in zip(meant, (-1, 1), strict=True):
-            if value is not None:
-                tally.add(value, by)
+        was, old, new = tally.verdict, self._meant(before), self._meant(after)
+        if old != new:
+            tally.move(old, new)
+        if was == tally.verdict:
+            return Moved(cleared) if cleared else NOBODY
         lost = tuple(
-            condition
-            for condition, did in zip(Condition, was, strict=False)
-            if did and not tally.holds(condition)
+            condition for condition, bit in _HOLDS.items() if was & bit and not tally.verdict & bit
         )
-        return Moved(cleared, lost, changed=was != tally.verdict())
+        return Moved(cleared, lost, changed=True)
 
     def _note_bonds(self, before: Instance | None, after: Instance | None) -> tuple[str, ...]:
         """Keep the index of dependents, and the count of those that go down; answers the workers
@@ -183,20 +181,22 @@ class Bonds:
                 self._count(dependency.worker)
         waited = {d.worker for d in old} if before and goes_down(before) else set()
         waits = {d.worker for d in new} if after and goes_down(after) else set()
+        if waited == waits:
+            return ()
         for worker in waits - waited:
             self._going_down[worker] = self._going_down.get(worker, 0) + 1
         for worker in waited - waits:
             self._going_down[worker] -= 1
         return tuple(worker for worker in waited - waits if not self._going_down[worker])
 
-    def _count(self, worker: str) -> None:
+    def _count(self, worker: str) -> _Tally:
         """From now on somebody depends on this worker."""
         if worker in self._tallies:
-            return
+            return self._tallies[worker]
         tally = self._tallies[worker] = _Tally()
         for instance in self._members.get(worker, {}).values():
-            if (meant := self._meant(instance)) is not None:
-                tally.add(meant, 1)
+            tally.move(None, self._meant(instance))
+        return tally
 
     def set_spares(self, spares: set[str]) -> None:
         """These stand beside the others for a while: nobody depends on them."""
@@ -204,7 +204,8 @@ class Bonds:
             worker = name.rpartition(":")[0]
             instance, tally = self._members.get(worker, {}).get(name), self._tallies.get(worker)
             if instance is not None and tally is not None and not instance.retiring:
-                tally.add(meaning(instance), -1 if name in spares else 1)
+                meant = meaning(instance)
+                tally.move(*((meant, None) if name in spares else (None, meant)))
         self._spares = spares
 
     def _meant(self, instance: Instance | None) -> int | None:
@@ -221,18 +222,27 @@ class Bonds:
         """
         shut = OPEN
         for dependency in spec.dependencies:
-            self._count(dependency.worker)  # where the dependency is as new as the question
-            tally = self._tallies[dependency.worker]
-            if tally.holds(dependency.condition):
+            # Where the dependency is as new as the question, nobody has counted yet.
+            tally = self._tallies.get(dependency.worker) or self._count(dependency.worker)
+            verdict = tally.verdict
+            if verdict & _HOLDS[dependency.condition]:
                 continue
-            failed = tally.failed(dependency.condition)
+            failed = verdict & _FAILED[dependency.condition]
             if failed and dependency.policy is OnFailedDependency.IGNORE:
                 continue
             if failed and dependency.policy is OnFailedDependency.FAIL:
-                return Gate(reason.cannot_be_met(dependency), failed=True)
+                return self._closed(dependency, failed=True)
             if shut is OPEN:
-                shut = Gate(reason.waits_for(dependency))
+                shut = self._closed(dependency, failed=False)
         return shut
+
+    def _closed(self, dependency: Dependency, *, failed: bool) -> Gate:
+        """A gate that is asked for again and again while it is closed."""
+        about = (dependency.worker, dependency.condition, failed)
+        if about not in self._gates:
+            why = reason.cannot_be_met if failed else reason.waits_for
+            self._gates[about] = Gate(why(dependency), failed)
+        return self._gates[about]
 
     def clear(self, worker: str) -> bool:
         """Whether nothing that depends on this worker has to go down before it."""
@@ -241,9 +251,10 @@ class Bonds:
     def has_dependents(self, worker: str) -> bool:
         return bool(self._dependents.get(worker))
 
-    def dependents(self, worker: str) -> Iterator[tuple[str, Dependency]]:
+    def dependents(self, worker: str) -> list[tuple[str, Dependency]]:
         """The instances that depend on a worker, and how."""
-        yield from tuple(self._dependents.get(worker, {}).items())
+        known = self._dependents.get(worker)
+        return list(known.items()) if known else []
 
     def members(self, worker: str) -> Mapping[str, Instance]:
         return self._members.get(worker, {})

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from supervisord_lite.core.rollout import Rollout
 from supervisord_lite.core.spec import Configuration, HookPoint, Target
 from supervisord_lite.core.state import Exit, Instance, Shutdown
+from supervisord_lite.core.values import quick
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Remember:
     """Keep this as all there is to know about the instance. Comes before what it explains."""
@@ -46,6 +48,7 @@ class Spawn:
     run: int
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class RunHook:
     """Start the instance's hook of this point as the run `run` of `hook_name`. Sent again after a
@@ -59,6 +62,7 @@ class RunHook:
     exit: Exit | None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Signal:
     """Send `signal` to the run; one that is over is no error."""
@@ -106,6 +110,7 @@ class CloseWriters:
     channel: str
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Announce:
     """The instance changed its state: for those who watch. `before` and `after` are state names
@@ -155,7 +160,7 @@ Command = (
     | Finish
 )
 
-_OPENING = Remember | RememberFleet | RememberRollout
+_OPENING = frozenset((Remember, RememberFleet, RememberRollout))
 _POINTS = frozenset(HookPoint)
 
 
@@ -166,10 +171,10 @@ def hook_name(point: HookPoint, instance: str) -> str:
 
 def hook_of(name: str) -> tuple[HookPoint, str] | None:
     """The hook and the instance that such a name means, if it is one."""
-    point, slash, instance = name[1:].partition("/")
-    if name[:1] != "@" or not slash or point not in _POINTS:
+    if name[:1] != "@":
         return None
-    return HookPoint(point), instance
+    point, slash, instance = name[1:].partition("/")
+    return (HookPoint(point), instance) if slash and point in _POINTS else None
 
 
 def packets(commands: Iterable[Command]) -> list[list[Command]]:
@@ -177,9 +182,12 @@ def packets(commands: Iterable[Command]) -> list[list[Command]]:
     What a recovery says again without remembering anything are packets of one order each.
     """
     grouped: list[list[Command]] = []
+    lasts = False
     for command in commands:
-        opens = isinstance(command, _OPENING)
-        if opens or not grouped or not isinstance(grouped[-1][0], _OPENING):
-            grouped.append([])
-        grouped[-1].append(command)
+        opens = type(command) in _OPENING
+        if lasts and not opens:
+            grouped[-1].append(command)
+        else:
+            grouped.append([command])
+            lasts = opens
     return grouped

@@ -1,6 +1,5 @@
 """What a configuration means for one instance: it is new, has another spec, or is there no more."""
 
-from dataclasses import replace
 from typing import assert_never
 
 from supervisord_lite.core import hooks, jobs, reason
@@ -28,6 +27,7 @@ from supervisord_lite.core.state import (
     Stopping,
     Waiting,
 )
+from supervisord_lite.core.values import replace
 
 
 def add(instance: Instance, start: bool, at: Moment) -> Step:

@@ -33,16 +33,14 @@ def exit_code(instance: Instance) -> int:
 class RestartAll:
     """Restarting everything because a critical instance has ended, at the pace of its own restart
     policy: so many times within the window of its limit, and each time later than the last. What
-    is pending here dies with the manager; the next one finds the instance ended, and asks again.
+    is `pending`, by instance and time, dies with the manager; the next one finds the instance
+    ended, and asks again.
     """
 
     def __init__(self, roster: Roster) -> None:
         self._roster = roster
         self._times: dict[str, tuple[float, ...]] = {}
-        self._pending: dict[str, float] = {}
-
-    def deadline(self) -> float | None:
-        return min(self._pending.values(), default=None)
+        self.pending: dict[str, float] = {}
 
     def ended(self, instance: Instance, now: float, out: list[Command]) -> None:
         """It has ended for good. Everything is restarted now, later, or no more."""
@@ -56,13 +54,13 @@ class RestartAll:
         self._times[name] = known
         earlier = len(known) - 1
         after = delay(policy, name, instance.last_run, earlier - 1) if earlier else 0.0
-        self._pending[name] = now + after
+        self.pending[name] = now + after
         self.ring(now, out)
 
     def ring(self, now: float, out: list[Command]) -> None:
         """Restart everything for those whose time has come, if they are still down."""
-        for name in [name for name, at in self._pending.items() if at <= now]:
-            del self._pending[name]
+        for name in [name for name, at in self.pending.items() if at <= now]:
+            del self.pending[name]
             instance = self._roster.instances.get(name)
             if instance is not None and restarts_all(instance):
                 self._restart(instance, now, out)

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 
 from supervisord_lite.core.spec import Configuration, HookPoint, InstanceSpec
 from supervisord_lite.core.state import Exit
+from supervisord_lite.core.values import quick
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Spawned:
     """`run` has passed exec with this pid. For an instance without a live run this is an
@@ -37,6 +39,7 @@ class SpawnFailed:
     at: float | None = None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class MainExited:
     """The main process of `run` is gone. `emptied` says that nothing else of the run is left."""
@@ -48,6 +51,7 @@ class MainExited:
     at: float | None = None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Emptied:
     """Nothing of `run` is left, main process and descendants."""
@@ -58,6 +62,13 @@ class Emptied:
 
 
 KeeperFact = Spawned | SpawnFailed | MainExited | Emptied
+
+
+def is_over(fact: KeeperFact) -> bool:
+    """Whether nothing of the run that the fact is about is left."""
+    return isinstance(fact, SpawnFailed | Emptied) or (
+        isinstance(fact, MainExited) and fact.emptied
+    )
 
 
 @dataclass(frozen=True, slots=True)

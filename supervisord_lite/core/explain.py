@@ -251,8 +251,7 @@ def _ladder(state: Stopping, situation: Situation) -> Iterator[str]:
     if state.exit is not None:
         yield f"its main process is gone ({reason.exited(state.exit)}), what it left is not"
     rung = state.rungs[state.rung]
-    sent = f"{signal_name(rung.signal)} was sent to its {rung.to}"
-    yield f"{sent}, rung {state.rung + 1} of {len(state.rungs)}"
+    yield f"{reason.sending(rung)}: rung {state.rung + 1} of {len(state.rungs)}"
     if state.stuck or state.deadline is None:
         yield reason.cannot_end(state)
     elif state.rung + 1 < len(state.rungs):

@@ -13,7 +13,6 @@ shutdown and with a roll-out it is the same.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import assert_never
 
 from supervisord_lite.core import reason
@@ -57,12 +56,13 @@ from supervisord_lite.core.event import (
     StopRequested,
     TimeExtended,
     Withdrawn,
+    is_over,
 )
 from supervisord_lite.core.hooks import end
 from supervisord_lite.core.moment import Clock
 from supervisord_lite.core.plan import Plan
 from supervisord_lite.core.rollout import Rollout
-from supervisord_lite.core.roster import Roster, is_busy
+from supervisord_lite.core.roster import Roster
 from supervisord_lite.core.spec import (
     Configuration,
     HookPoint,
@@ -70,7 +70,8 @@ from supervisord_lite.core.spec import (
     OnExit,
     Program,
 )
-from supervisord_lite.core.state import Instance, Shutdown
+from supervisord_lite.core.state import Instance, Shutdown, is_busy
+from supervisord_lite.core.values import replace
 
 KILLED = 2  # the level of a shutdown at which every tree has been sent SIGKILL
 LAST_GRACE = 2.0  # seconds between the last kill of a shutdown and giving up on its survivors
@@ -164,12 +165,16 @@ class Fleet:
 
     def deadline(self) -> float | None:
         """When `AlarmRang` is due at the latest; None while only events can change anything."""
-        deadlines = [self._roster.alarms.next()]
-        if not self.held and self.shutdown is None:
-            deadlines += [self._applying.rollouts.deadline(), self._restart_all.deadline()]
-        if self.shutdown is not None and not self._finished:
-            deadlines.append(self.shutdown.deadline)
-        return min((one for one in deadlines if one is not None), default=None)
+        others: Iterable[float] = ()
+        if self.shutdown is not None:
+            others = () if self._finished else (self.shutdown.deadline,)
+        elif not self._applying.held:
+            turns, restarts = self._applying.rollouts.alarms, self._restart_all.pending
+            others = (*turns.values(), *restarts.values()) if turns or restarts else ()
+        first = self._roster.alarms.next()
+        if not others:
+            return first
+        return min(others) if first is None else min(first, *others)
 
     # ------------------------------------------------------------- what happens
 
@@ -250,7 +255,7 @@ class Fleet:
     def _settle_all(self, now: float, out: list[Command]) -> None:
         """Deal with what the step meant to others, until nothing moves any more."""
         roster = self._roster
-        while True:
+        while roster.agenda or roster.ended or roster.moved:
             if roster.ended:
                 self._act_on_end(roster.ended.popleft(), now, out)
             roster.work_off(now, out)
@@ -261,8 +266,7 @@ class Fleet:
                 del roster.moved[worker]
                 self._applying.rollouts.drive(worker, now, out)
             else:
-                break
-        roster.moved.clear()
+                roster.moved.clear()
         if self.shutdown is not None and not self._finished and not roster.busy:
             self._finished = True
             out.append(Finish((), self.shutdown.code))
@@ -291,9 +295,9 @@ class Fleet:
         if (hook := hook_of(name)) is not None:
             self._take_hook_fact(*hook, fact, now, out)
             return
-        stranger = name not in self.instances
+        stranger = name not in roster.instances
         if stranger:
-            if _is_over(fact):
+            if is_over(fact):
                 out.append(Bury(name, fact.run))
                 return
             roster.settle(None, Instance(_unknown_spec(name), held=True))
@@ -301,7 +305,7 @@ class Fleet:
         if stranger and self.configuration is not None:
             roster.advance(name, Withdrawn(), now, out)
         if self.shutdown is not None:
-            instance = self.instances.get(name)
+            instance = roster.instances.get(name)
             if instance is not None and (stranger or instance.wanted):  # adopted just now
                 self._end((name,), self.shutdown, now, out)
 
@@ -310,7 +314,7 @@ class Fleet:
     ) -> None:
         if name in self.instances:
             self._roster.advance(name, HookTold(point, fact), now, out)
-        elif _is_over(fact):
+        elif is_over(fact):
             out.append(Bury(fact.instance, fact.run))
         elif isinstance(fact, Spawned):  # of an instance that nobody remembers
             out += end(fact.instance, fact.run)
@@ -383,12 +387,6 @@ class Fleet:
         if not self.shutting_down:
             jobs = [name for name, one in self.instances.items() if one.timetable is not None]
             self._roster.advance_each(jobs, event, now, out)
-
-
-def _is_over(fact: KeeperFact) -> bool:
-    return isinstance(fact, SpawnFailed | Emptied) or (
-        isinstance(fact, MainExited) and fact.emptied
-    )
 
 
 def _unknown_spec(name: str) -> InstanceSpec:

@@ -3,7 +3,6 @@
 News of another run than the live one is dropped, in one place.
 """
 
-from dataclasses import replace
 from typing import assert_never
 
 from supervisord_lite.core import reason
@@ -30,6 +29,7 @@ from supervisord_lite.core.state import (
     Stopping,
     live_run,
 )
+from supervisord_lite.core.values import replace
 
 
 def found(instance: Instance, event: Finding, at: Moment) -> Step:

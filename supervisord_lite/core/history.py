@@ -1,10 +1,9 @@
 """The history of a job: its last runs, the present one among them. All else has none."""
 
-from dataclasses import replace
-
 from supervisord_lite.core.moment import Moment
 from supervisord_lite.core.spec import Kind
 from supervisord_lite.core.state import Exit, Instance, JobRun
+from supervisord_lite.core.values import replace
 
 KEPT = 20  # runs
 

@@ -7,14 +7,22 @@ up after a while, so that nobody waits for it for ever. What a hook's end means 
 is not decided here (`worker`).
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from supervisord_lite.core import reason
 from supervisord_lite.core.command import Bury, Command, RunHook, Signal, Sweep, hook_name
-from supervisord_lite.core.event import Emptied, HookTold, MainExited, Spawned, SpawnFailed
+from supervisord_lite.core.event import (
+    Emptied,
+    HookTold,
+    MainExited,
+    Spawned,
+    SpawnFailed,
+    is_over,
+)
 from supervisord_lite.core.signals import KILL
 from supervisord_lite.core.spec import Hook, HookPoint, Target
 from supervisord_lite.core.state import Exit, HookRun, Instance
+from supervisord_lite.core.values import replace
 
 # Seconds that a killed hook has until it is given up: as long as the keeper may take to answer a
 # spawn, for before that there is nobody to be killed, and then some.
@@ -39,6 +47,8 @@ def declared(instance: Instance, point: HookPoint) -> Hook | None:
 
 
 def under_way(instance: Instance, point: HookPoint) -> HookRun | None:
+    if not instance.hooks:
+        return None
     return next((hook for hook in instance.hooks if hook.point is point), None)
 
 
@@ -79,9 +89,11 @@ def kill(
 ) -> tuple[Instance, tuple[Command, ...]]:
     """End these hooks now, or all."""
     doomed = [hook for hook in instance.hooks if not points or hook.point in points]
+    if not doomed:
+        return instance, ()
     orders = tuple(order for hook in doomed for order in _kill(instance.spec.name, hook))
     hooks = tuple(_doomed(hook, now) if hook in doomed else hook for hook in instance.hooks)
-    return (replace(instance, hooks=hooks), orders) if doomed else (instance, ())
+    return replace(instance, hooks=hooks), orders
 
 
 def hurry(instance: Instance, wait: float, now: float) -> Instance:
@@ -97,7 +109,7 @@ def expire(
     instance: Instance, now: float
 ) -> tuple[Instance, tuple[Command, ...], tuple[Ended, ...]]:
     """Kill the hooks whose time is over, and give up those that outlived that."""
-    if all(now < hook.deadline for hook in instance.hooks):
+    if not instance.hooks or all(now < hook.deadline for hook in instance.hooks):
         return instance, (), ()
     kept: list[HookRun] = []
     orders: list[Command] = []
@@ -122,8 +134,7 @@ def told(
     bury = Bury(name, fact.run)
     if hook is None or hook.run != fact.run:
         # It was given up; what of it should live is not to live on.
-        lives = isinstance(fact, Spawned) or (isinstance(fact, MainExited) and not fact.emptied)
-        return instance, end(name, fact.run) if lives else (bury,), None
+        return instance, (bury,) if is_over(fact) else end(name, fact.run), None
     match fact:
         case Spawned():  # if its time is over already, it was not there to be killed
             return instance, end(name, fact.run) if hook.killed else (), None

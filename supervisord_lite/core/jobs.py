@@ -7,8 +7,6 @@ restart policy where that says so; in the end, good or bad, the job waits for it
 that was asked for while the schedule was off leaves it off.
 """
 
-from dataclasses import replace
-
 from supervisord_lite.core import reason
 from supervisord_lite.core.command import Command
 from supervisord_lite.core.moment import Moment
@@ -27,6 +25,7 @@ from supervisord_lite.core.state import (
     Stopped,
     Waiting,
 )
+from supervisord_lite.core.values import replace
 
 MOST_QUEUED = 100  # runs; further ones are skipped
 

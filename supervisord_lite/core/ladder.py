@@ -10,8 +10,6 @@ first, and its `pre_stop` hook runs.
 It never decides what comes after (`sequel`), only how to get down. Each function returns a `Step`.
 """
 
-from dataclasses import replace
-
 from supervisord_lite.core import hooks, reason
 from supervisord_lite.core.command import Signal, Sweep
 from supervisord_lite.core.moment import Moment
@@ -28,6 +26,7 @@ from supervisord_lite.core.state import (
     Starting,
     Stopping,
 )
+from supervisord_lite.core.values import replace
 
 HURRIED_WAIT = 1.0  # seconds that each rung has left once a shutdown is hastened
 KILLING = (Rung(KILL, Target.TREE, HURRIED_WAIT),)  # all that is left of a ladder in the end
@@ -74,10 +73,23 @@ def depart(instance: Instance, state: Parting, at: Moment, why: str = "") -> Ste
 
 def descend(instance: Instance, state: Parting, now: float, why: str = "") -> Step:
     """Nothing has to come before the first rung any more."""
-    going = Stopping(
-        state.run, state.pid, state.rungs, 0, state.since, None, state.started, state.asked
+    return stand(instance, ending(state), 0, now, why)
+
+
+def ending(state: Parting, rungs: tuple[Rung, ...] = (), status: Exit | None = None) -> Stopping:
+    """Before the first of its rungs, or of these."""
+    return Stopping(
+        state.run,
+        state.pid,
+        rungs or state.rungs,
+        0,
+        state.since,
+        None,
+        state.started,
+        state.asked,
+        status,
+        fault=state.fault,
     )
-    return stand(instance, replace(going, fault=state.fault), 0, now, why)
 
 
 def stand(instance: Instance, state: Stopping, index: int, now: float, why: str = "") -> Step:
@@ -91,7 +103,10 @@ def stand(instance: Instance, state: Stopping, index: int, now: float, why: str 
 
 def climb(instance: Instance, state: Stopping, now: float) -> Step:
     if state.rung + 1 < len(state.rungs):
-        return stand(instance, state, state.rung + 1, now)
+        before, rung = state.rungs[state.rung : state.rung + 2]
+        # Where nobody was to wait for anything, nobody was disappointed.
+        why = reason.climbed(before, rung) if before.wait else ""
+        return stand(instance, state, state.rung + 1, now, why)
     why = reason.cannot_end(state)
     stuck = replace(state, deadline=None, stuck=True)
     return replace(instance, state=stuck, problem=why), (), why
@@ -142,6 +157,8 @@ def _shorten(instance: Instance, now: float) -> Step:
 
 
 def hurried(rungs: tuple[Rung, ...]) -> tuple[Rung, ...]:
+    if all(rung.wait <= HURRIED_WAIT for rung in rungs):
+        return rungs
     return tuple(replace(rung, wait=min(rung.wait, HURRIED_WAIT)) for rung in rungs)
 
 

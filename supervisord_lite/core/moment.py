@@ -5,8 +5,10 @@ functions that look at nothing but their arguments.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, tzinfo
+
+from supervisord_lite.core.values import quick
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,7 @@ class Clock:
     zone: Callable[[str], tzinfo] = only_utc
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Around:
     """What the rest of the fleet means for an instance. `clear`: nothing that depends on it has
@@ -45,12 +48,13 @@ class Around:
 
     gate: Gate = OPEN
     clear: bool = True
-    clock: Clock = field(default_factory=Clock)
+    clock: Clock = Clock()
 
 
 ALONE = Around()
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Moment:
     """`now` is CLOCK_MONOTONIC, in seconds."""

@@ -123,8 +123,9 @@ def _dataclass_writer(kind: Any, compact: bool) -> _Turn:
         plain = {}
         for name, write, default in plan:
             item = getattr(value, name)
-            if item is not default and item != default:
-                plain[name] = write(item)
+            if item is default or (default is not absent and item == default):
+                continue
+            plain[name] = item if write is _same else write(item)
         return plain
 
     return write_changed if compact else write_all
@@ -240,6 +241,7 @@ def _refuse(_: Any) -> Any:
 def _dataclass_reader(kind: Any, ignore_unknown: bool) -> _Turn:
     hints = get_type_hints(kind)
     readers = {item.name: _reader(hints[item.name], ignore_unknown) for item in fields(kind)}
+    scalars = {name: hints[name] for name in readers if hints[name] in _SCALARS}
     required = readers.keys() - _defaults(kind).keys()
 
     def read(plain: Any) -> Any:
@@ -249,13 +251,15 @@ def _dataclass_reader(kind: Any, ignore_unknown: bool) -> _Turn:
         name = ""
         try:
             for name, item in plain.items():
-                if name in readers or not ignore_unknown:
+                if type(item) is scalars.get(name):  # most are, and nothing is left to do
+                    values[name] = item
+                elif name in readers or not ignore_unknown:
                     values[name] = readers.get(name, _refuse)(item)
         except _MismatchError as mismatch:
             mismatch.path.append(f".{name}")
             raise
-        missing = required - values.keys()
-        if missing:
+        if not values.keys() >= required:
+            missing = required - values.keys()
             raise _MismatchError(f"missing {', '.join(sorted(missing))}")
         return kind(**values)
 

@@ -7,7 +7,7 @@ up. The values of environment variables are never shown; they may be secrets.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -23,6 +23,7 @@ from supervisord_lite.core.state import (
     Waiting,
     live_run,
 )
+from supervisord_lite.core.values import replace
 
 HIDDEN = "(hidden)"
 # What is taken over in place, but matters to a run only from its start on.

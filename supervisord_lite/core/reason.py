@@ -14,6 +14,8 @@ from supervisord_lite.core.spec import (
     HookPoint,
     Program,
     RestartLimit,
+    Rung,
+    Target,
 )
 from supervisord_lite.core.state import Exit, Stopping
 
@@ -168,6 +170,11 @@ def hook_left_behind(point: HookPoint) -> str:
     return f"its {point} hook cannot be ended"
 
 
+def is_trouble_of_hook(why: str) -> bool:
+    """Whether it is one of those above or below."""
+    return why.startswith(tuple(f"its {point} hook " for point in HookPoint))
+
+
 def hook_cannot_start(point: HookPoint, fact: SpawnFailed) -> str:
     text = f"its {point} hook cannot be started: {fact.stage}: {fact.message}"
     return f"{text} ({_ERRNO_NAMES.get(fact.errno, f'errno {fact.errno}')})" if fact.errno else text
@@ -197,7 +204,17 @@ def given_up(failures: int, limit: RestartLimit, last: str) -> str:
     return f"{failures} {starts} within {span(limit.within)}, last: {last}"
 
 
+def climbed(before: Rung, rung: Rung) -> str:
+    """Such as "SIGKILL to its tree: SIGTERM to its group was not enough"."""
+    return f"{sending(rung)}: {sending(before)} was not enough"
+
+
+def sending(rung: Rung) -> str:
+    """Such as "SIGTERM to its group"."""
+    whom = "main process" if rung.to is Target.MAIN else rung.to
+    return f"{signal_name(rung.signal)} to its {whom}"
+
+
 def cannot_end(state: Stopping) -> str:
     """Such as "cannot be ended: alive after SIGKILL to its tree"."""
-    last = state.rungs[-1]
-    return f"cannot be ended: alive after {signal_name(last.signal)} to its {last.to}"
+    return f"cannot be ended: alive after {sending(state.rungs[-1])}"

@@ -6,7 +6,6 @@ is found again by comparing the instances with the configuration, as everywhere.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Protocol
 
 from supervisord_lite.core import reason
@@ -30,6 +29,7 @@ from supervisord_lite.core.rollout import (
 )
 from supervisord_lite.core.spec import Configuration, InstanceSpec, Kind, Strategy, UpdatePolicy
 from supervisord_lite.core.state import Instance, live_run
+from supervisord_lite.core.values import replace
 
 
 class Host(Protocol):
@@ -57,18 +57,17 @@ class Host(Protocol):
 
 
 class Rollouts:
-    """All roll-outs of a fleet, past ones among them, by worker."""
+    """All roll-outs of a fleet, past ones among them, by worker. `alarms` are the times at which
+    those under way are to be driven on.
+    """
 
     def __init__(self, host: Host) -> None:
         self._host = host
         self.by_worker: dict[str, Rollout] = {}
-        self._alarms: dict[str, float] = {}
-
-    def deadline(self) -> float | None:
-        return min(self._alarms.values(), default=None)
+        self.alarms: dict[str, float] = {}
 
     def due(self, now: float) -> list[str]:
-        return [worker for worker, at in self._alarms.items() if at <= now]
+        return [worker for worker, at in self.alarms.items() if at <= now]
 
     def is_spare(self, name: str) -> bool:
         """Whether an instance that nobody has declared belongs to a roll-out under way."""
@@ -176,7 +175,7 @@ class Rollouts:
         """Only these workers are left."""
         for worker in [one for one in self.by_worker if one not in workers]:
             del self.by_worker[worker]
-            self._alarms.pop(worker, None)
+            self.alarms.pop(worker, None)
             out.append(RememberRollout(worker, None))
         self._tell_host()
 
@@ -184,7 +183,7 @@ class Rollouts:
 
     def drive(self, worker: str, now: float, out: list[Command]) -> None:
         """Do what can be done now."""
-        self._alarms.pop(worker, None)
+        self.alarms.pop(worker, None)
         while (rollout := self.by_worker.get(worker)) is not None and rollout.active:
             if rollout.spare is not None and self._host.member(rollout.spare) is None:
                 self._bring_spare(rollout, now, out)
@@ -202,7 +201,7 @@ class Rollouts:
                 return True
             case Wait(until, _):
                 if until is not None:
-                    self._alarms[rollout.worker] = until
+                    self.alarms[rollout.worker] = until
                 return False
             case Failed(problem):
                 self._go_back(rollout, problem, now, out)

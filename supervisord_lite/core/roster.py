@@ -7,7 +7,6 @@ Nothing is decided here, neither about one instance nor about the whole.
 
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 
 from supervisord_lite.core.alarms import Alarms
 from supervisord_lite.core.bonds import NOBODY, Bonds
@@ -21,7 +20,7 @@ from supervisord_lite.core.event import (
     RunCondemned,
     SpecReplaced,
 )
-from supervisord_lite.core.moment import ALONE, Around, Clock
+from supervisord_lite.core.moment import ALONE, OPEN, Around, Clock
 from supervisord_lite.core.spec import InstanceSpec, OnExit
 from supervisord_lite.core.state import (
     Blocked,
@@ -31,30 +30,36 @@ from supervisord_lite.core.state import (
     Parting,
     Starting,
     Stopped,
+    Waiting,
     due,
+    is_busy,
     live_run,
 )
+from supervisord_lite.core.values import replace
 from supervisord_lite.core.worker import advance
 from supervisord_lite.core.writers import Writers
+
+GATE_MOVED = GateMoved()
+_LOOKING = (Waiting, Blocked, Parting)  # the states that others may end by a change of theirs
 
 
 class Roster:
     """`watched` are the workers whose changes are noted in `moved`; `ended` is a critical instance
     that has ended for good; `hurry` is the level of a shutdown. Whoever has an interest in these
-    sets and clears them.
+    sets and clears them. `agenda` is what the changes so far mean to others.
     """
 
     def __init__(self, clock: Clock) -> None:
         self.instances: dict[str, Instance] = {}
         self.bonds = Bonds()
-        self.alarms = Alarms(self._due)
+        self.alarms = Alarms()
         self.watched: set[str] = set()
         self.moved: dict[str, None] = {}
         self.ended: deque[Instance] = deque()
         self.hurry = 0
         self.busy = 0  # instances with a process, their own or a hook's
         self._writers = Writers()
-        self._agenda: deque[tuple[str, InstanceEvent]] = deque()
+        self.agenda: deque[tuple[str, InstanceEvent]] = deque()
         self._alone = replace(ALONE, clock=clock)
 
     @property
@@ -74,7 +79,7 @@ class Roster:
         """Take over what an earlier fleet left; what it means to others is looked at later."""
         for instance in instances:
             self.settle(None, instance)
-        self._agenda.clear()
+        self.agenda.clear()
 
     def sort(self, names: Iterable[str]) -> None:
         """Put the instances into this order, those that are not named behind the others."""
@@ -99,27 +104,30 @@ class Roster:
             out += orders
             return
         opened, closed = self.settle(before, after)
-        out.append(orders[0])
-        out += map(OpenWriters, opened)
-        out += orders[1:]
+        if opened:
+            out += (orders[0], *map(OpenWriters, opened), *orders[1:])
+        else:
+            out += orders
         out += map(CloseWriters, closed)
         if self.hurry and len(after.hooks) > len(before.hooks):  # this one must hurry too
-            self._agenda.append((name, Hastened(self.hurry)))
+            self.agenda.append((name, Hastened(self.hurry)))
 
     def work_off(self, now: float, out: list[Command]) -> None:
         """Deal with what the changes so far mean to others, and so on to the end, or until a
         critical instance has ended: that comes before all else.
         """
-        while self._agenda and not self.ended:
-            name, event = self._agenda.popleft()
-            self.advance_each((name,), event, now, out)
+        while self.agenda and not self.ended:
+            name, event = self.agenda.popleft()
+            if name in self.instances:
+                self.advance(name, event, now, out)
 
     def _around(self, spec: InstanceSpec) -> Around:
         """What the others mean for an instance; for most of them nothing."""
         clear = self.bonds.clear(spec.worker)
-        if clear and not spec.dependencies:
+        gate = self.bonds.gate(spec) if spec.dependencies else OPEN
+        if clear and gate is OPEN:
             return self._alone
-        return replace(self._alone, gate=self.bonds.gate(spec), clear=clear)
+        return Around(gate, clear, self._alone.clock)
 
     # ------------------------------------------------------------- values
 
@@ -136,9 +144,7 @@ class Roster:
         else:
             self.instances[name] = after
         self.busy += is_busy(after) - (before is not None and is_busy(before))
-        deadline = due(after)
-        if deadline is not None and (before is None or after is not before):
-            self.alarms.set(deadline, name, len(self.instances))
+        self.alarms.set(name, None if gone else due(after))
         left = None if gone else after
         self._tell_others(before, left)
         if after.spec.on_exit is not OnExit.NOTHING and _has_just_ended(before, after):
@@ -157,9 +163,9 @@ class Roster:
         for cleared in moved.cleared:
             for name, instance in self.bonds.members(cleared).items():
                 if isinstance(instance.state, Parting):
-                    self._agenda.append((name, GateMoved()))
+                    self.agenda.append((name, GATE_MOVED))
         if moved.changed:
-            dependents = list(self.bonds.dependents(worker))
+            dependents = self.bonds.dependents(worker)
             lost = [
                 name
                 for name, dependency in dependents
@@ -167,12 +173,10 @@ class Roster:
             ]
             if lost:  # and with them, before them, what is restarted with those
                 for name in self.bonds.downwards([*self._along(lost), *lost]):
-                    self._agenda.append((name, DependencyLost(worker)))
-            self._agenda += [(name, GateMoved()) for name, _ in dependents]
-
-    def _due(self, name: str) -> float | None:
-        instance = self.instances.get(name)
-        return None if instance is None else due(instance)
+                    self.agenda.append((name, DependencyLost(worker)))
+            for name, _ in dependents:  # who comes to wait later finds the gate as it is then
+                if isinstance(self.instances[name].state, _LOOKING):
+                    self.agenda.append((name, GATE_MOVED))
 
     # ------------------------------------------------------------- several at once
 
@@ -205,8 +209,8 @@ class Roster:
         for name in sorted(self.bonds.downwards(concerned), key=self._is_down):
             if name in along:
                 self._lose(name, now, out)
-            if name in events:
-                self.advance_each((name,), events[name], now, out)
+            if name in events and name in self.instances:
+                self.advance(name, events[name], now, out)
 
     def _is_down(self, name: str) -> bool:
         return live_run(self.instances[name].state) is None
@@ -236,11 +240,6 @@ class Roster:
         dependencies = self.instances[name].spec.dependencies
         lost = next((one.worker for one in dependencies if one.restart_with), "")
         self.advance(name, DependencyLost(lost), now, out)
-
-
-def is_busy(instance: Instance) -> bool:
-    """Whether it has a process, its own or a hook's."""
-    return live_run(instance.state) is not None or bool(instance.hooks)
 
 
 def _has_just_ended(before: Instance | None, after: Instance) -> bool:

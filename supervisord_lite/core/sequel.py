@@ -5,7 +5,6 @@ does (`ended`, `obey`). The run is buried by the very step that decides, so that
 for exactly once. Nothing here signals anybody; that is the ladder's.
 """
 
-from dataclasses import replace
 from typing import assert_never
 
 from supervisord_lite.core import history, hooks, jobs, reason
@@ -31,6 +30,7 @@ from supervisord_lite.core.state import (
     Instance,
     Stopped,
 )
+from supervisord_lite.core.values import replace
 
 
 def ended(
@@ -150,4 +150,6 @@ def _post_stop(
 
 def afresh(instance: Instance) -> Instance:
     """Without the memory of failed starts."""
+    if not (instance.attempts or instance.failures or instance.problem):
+        return instance
     return replace(instance, attempts=0, failures=(), problem=None)

@@ -6,7 +6,7 @@ for each moment.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 from supervisord_lite.core.bonds import Bonds, meets
@@ -14,6 +14,7 @@ from supervisord_lite.core.moment import OPEN
 from supervisord_lite.core.rollout import Rollout
 from supervisord_lite.core.spec import Condition, Configuration, Dependency, InstanceSpec
 from supervisord_lite.core.state import Instance, Shutdown
+from supervisord_lite.core.values import replace
 
 
 @dataclass(frozen=True)

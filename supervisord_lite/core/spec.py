@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from supervisord_lite.core.probe import HealthCheck, Readiness
 from supervisord_lite.core.schedule import Schedule
+from supervisord_lite.core.values import quick
 
 
 class Kind(StrEnum):
@@ -79,6 +80,7 @@ class ResourceLimit:
     hard: int | None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Program:
     """All that exec(2) is given. Two runs with equal programs are interchangeable, so a reload
@@ -278,6 +280,7 @@ class OnExit(StrEnum):
     RESTART_ALL = "restart-all"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class InstanceSpec:
     """One process slot of a worker, everything about it decided.

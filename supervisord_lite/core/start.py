@@ -5,8 +5,6 @@ conditions of its dependencies, the hooks of the run before. So a start that was
 again by calling `begin` again, whenever something has moved.
 """
 
-from dataclasses import replace
-
 from supervisord_lite.core import history, hooks, reason
 from supervisord_lite.core.command import Command, Spawn
 from supervisord_lite.core.moment import Moment
@@ -21,6 +19,7 @@ from supervisord_lite.core.state import (
     State,
     Waiting,
 )
+from supervisord_lite.core.values import replace
 
 Step = tuple[Instance, tuple[Command, ...], str]
 """The instance that results, the orders that follow, and why, in words."""

@@ -8,14 +8,16 @@ is a field of it, so there is no timer to cancel and a stale alarm is harmless.
 Times are seconds of CLOCK_MONOTONIC, which all processes of one boot share.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import get_args
 
 from supervisord_lite.core.schedule import Timetable
 from supervisord_lite.core.spec import HookPoint, InstanceSpec, Rung
+from supervisord_lite.core.values import quick
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Exit:
     """How a main process ended: an exit code, or a signal, or neither when nobody could tell
@@ -60,6 +62,7 @@ class Starting:
     since: float
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Readying:
     """STARTING: `run` has passed exec and is not ready yet; it has until `deadline`."""
@@ -78,6 +81,7 @@ class Health(StrEnum):
     UNHEALTHY = "unhealthy"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Running:
     """The main process of `run` lives, and is ready where that is asked for. `since` is when it
@@ -109,6 +113,7 @@ class Fault:
     start: bool
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Parting:
     """STOPPING: `run` is to be ended but has not been signalled: instances that depend on this one
@@ -126,6 +131,7 @@ class Parting:
     hook: bool = False
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Stopping:
     """`run` is being ended, by `rungs[rung]` now, by the next one at `deadline`.
@@ -193,6 +199,7 @@ State = (
 )
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class HookRun:
     """A hook under way, for the run of that number. At `deadline` all of its processes are killed
@@ -219,6 +226,7 @@ class JobRun:
     exit: Exit | None = None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Instance:
     """One process slot: its spec, its state, and what must be remembered from state to state.
@@ -229,7 +237,7 @@ class Instance:
     """
 
     spec: InstanceSpec
-    state: State = field(default_factory=Stopped)
+    state: State = Stopped()
     wanted: bool = False
     retiring: bool = False  # removed from the configuration: forgotten once it is down
     held: bool = False  # not to be started by itself, only by an operator or a configuration
@@ -266,6 +274,7 @@ _WORDS: dict[type, str] = {state: state.__name__.upper() for state in get_args(S
 }
 Live = Running | Starting | Readying | Parting | Stopping
 """The states in which the run has, or may have, a process."""
+_LIVE = frozenset(get_args(Live))
 
 
 def word(state: State) -> str:
@@ -275,7 +284,12 @@ def word(state: State) -> str:
 
 def live_run(state: State) -> int | None:
     """The run that has, or may have, a process; None if nothing can be alive."""
-    return state.run if isinstance(state, Live) else None
+    return state.run if type(state) in _LIVE else None  # type: ignore[union-attr]
+
+
+def is_busy(instance: Instance) -> bool:
+    """Whether it has a process, its own or a hook's."""
+    return bool(instance.hooks) or type(instance.state) in _LIVE
 
 
 def due(instance: Instance) -> float | None:

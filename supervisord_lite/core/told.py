@@ -6,7 +6,6 @@ packet that remembers what became of it; a fact about a run that is over is answ
 again. Where a fact names the time at which it came true, that time counts.
 """
 
-from dataclasses import replace
 from typing import assert_never
 
 from supervisord_lite.core import history, hooks, reason
@@ -20,7 +19,13 @@ from supervisord_lite.core.event import (
     SpawnFailed,
 )
 from supervisord_lite.core.hooks import Ended
-from supervisord_lite.core.ladder import depart, leftover_rungs, stand, sweep_leftovers
+from supervisord_lite.core.ladder import (
+    depart,
+    ending,
+    leftover_rungs,
+    stand,
+    sweep_leftovers,
+)
 from supervisord_lite.core.moment import Moment
 from supervisord_lite.core.sequel import down, ended, leave, not_begun
 from supervisord_lite.core.spec import HookPoint
@@ -40,6 +45,7 @@ from supervisord_lite.core.state import (
     Waiting,
     live_run,
 )
+from supervisord_lite.core.values import replace
 
 
 def told(instance: Instance, fact: KeeperFact, at: Moment) -> Step:
@@ -129,16 +135,15 @@ def _sweep(
     state = instance.state
     pid = None if isinstance(state, Starting) or not isinstance(state, Live) else state.pid
     rungs, since = leftover_rungs(instance.spec.stop), at.now if fact.at is None else fact.at
-    swept = Stopping(fact.run, pid, rungs, 0, since, None, started, not instance.wanted)
-    known = replace(swept, exit=fact.exit, fault=fault)
-    return stand(instance, known, 0, at.now, reason.exited(fact.exit))
+    asked, status = not instance.wanted, fact.exit
+    swept = Stopping(fact.run, pid, rungs, 0, since, None, started, asked, status, fault=fault)
+    return stand(instance, swept, 0, at.now, reason.exited(status))
 
 
 def _leftovers(instance: Instance, state: Parting, fact: MainExited, at: Moment) -> Step:
     """The main process is gone before anybody has signalled it; what it left behind is swept."""
-    rungs = leftover_rungs(state.rungs)
-    swept = Stopping(state.run, state.pid, rungs, 0, state.since, None, state.started, state.asked)
-    return stand(instance, replace(swept, exit=fact.exit, fault=state.fault), 0, at.now)
+    swept = ending(state, leftover_rungs(state.rungs), fact.exit)
+    return stand(instance, swept, 0, at.now)
 
 
 def _emptied(

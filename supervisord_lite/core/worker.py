@@ -33,7 +33,6 @@ due and on nothing else. Each transition returns `(instance, orders, why)`. `adv
 returns the instance itself.
 """
 
-from dataclasses import replace
 from typing import assert_never
 
 from supervisord_lite.core import asked, configured, history, hooks, jobs, reason
@@ -92,6 +91,7 @@ from supervisord_lite.core.state import (
     word,
 )
 from supervisord_lite.core.told import hook_over, hook_told, told
+from supervisord_lite.core.values import replace
 
 
 def advance(
@@ -101,9 +101,9 @@ def advance(
     after, orders, why = _step(instance, event, Moment(now, around))
     if after is instance:
         return instance, orders
-    name, before, then = after.spec.name, word(instance.state), word(after.state)
-    if before != then or why:
-        orders = (*orders, Announce(name, before, then, why))
+    name, before, then = after.spec.name, instance.state, after.state
+    if why or word(before) != word(then):
+        orders = (*orders, Announce(name, word(before), word(then), why))
     return after, (Remember(name, after), *orders)
 
 

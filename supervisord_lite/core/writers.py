@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 from supervisord_lite.core.state import Exited, Instance, Stopped
 
+_NONE: tuple[tuple[str, ...], tuple[str, ...]] = (), ()
+
 
 class Writers:
     """How many instances hold the write end of each channel."""
@@ -20,9 +22,13 @@ class Writers:
         self, before: Instance | None, after: Instance | None
     ) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Which channels got their first writer by this change, and which lost their last."""
+        if before and after and before.spec is after.spec:
+            program = after.spec.program
+            if program.stdout.channel is None and program.stderr.channel is None:
+                return _NONE
         old, new = _writes(before), _writes(after)
         if old == new:
-            return (), ()
+            return _NONE
         for channel in new:
             self._counts[channel] = self._counts.get(channel, 0) + 1
         for channel in old:
@@ -36,12 +42,15 @@ class Writers:
 
 def _writes(instance: Instance | None) -> tuple[str, ...]:
     """The channels whose write end the instance holds."""
-    if instance is None:
+    if instance is None or isinstance(instance.state, Stopped | Exited):
         return ()
+    return _channels(instance)
+
+
+def _channels(instance: Instance) -> tuple[str, ...]:
+    """The channels that it writes to."""
     program = instance.spec.program
     first, second = program.stdout.channel, program.stderr.channel
-    if (first is None and second is None) or isinstance(instance.state, Stopped | Exited):
-        return ()
     if first == second or second is None:
         return () if first is None else (first,)
     return (second,) if first is None else (first, second)

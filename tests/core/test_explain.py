@@ -416,7 +416,7 @@ def test_a_stop_that_waits_for_dependents_names_them() -> None:
             instance(BACKOFF, attempts=3, failures=(90.0, 95.0)),
             "2 of 10 failed starts within 5m, the last at T95, before it is given up",
         ),
-        (instance(STOPPING), "SIGINT was sent to its main, rung 1 of 3"),
+        (instance(STOPPING), "SIGINT to its main process: rung 1 of 3"),
         (instance(STOPPING), "at T103 SIGTERM follows, to its group"),
         (instance(STOPPING, wanted=True), "it is wanted: another run follows"),
         (

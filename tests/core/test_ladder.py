@@ -63,6 +63,7 @@ def test_rungs_are_climbed_at_their_deadlines() -> None:
     assert advance(down, AlarmRang(), 112.9) == (down, ())
     down, commands = advance(down, AlarmRang(), 113.0)
     assert orders(commands) == [Signal(NAME, 4, 15, Target.GROUP)]
+    assert whys(commands) == ["SIGTERM to its group: SIGINT to its main process was not enough"]
     assert stopping(down).deadline == 118.0
     down, commands = advance(down, AlarmRang(), 118.0)
     assert orders(commands) == [Signal(NAME, 4, 9, Target.TREE)]

@@ -161,7 +161,7 @@ def test_the_plan_says_how_instances_are_replaced() -> None:
     (entry,) = difference(
         configuration(spec(update=ROLLING)), configuration(spec(update=ROLLING, program=OTHER))
     ).entries
-    assert (entry.action, entry.how) == (Action.RESTART, "rolling, 2 at a time, 5 s between")
+    assert (entry.action, entry.how) == (Action.RESTART, "rolling, 2 at a time, 5s between")
     (same,) = difference(configuration(spec()), configuration(spec(update=ROLLING))).entries
     assert (same.action, same.how) == (Action.ADJUST, "")
 

@@ -2,7 +2,7 @@ import errno
 
 from supervisord_lite.core import reason
 from supervisord_lite.core.event import SpawnFailed
-from supervisord_lite.core.spec import Program, RestartLimit
+from supervisord_lite.core.spec import HookPoint, Program, RestartLimit, Rung, Target
 from supervisord_lite.core.state import Exit
 
 
@@ -35,3 +35,15 @@ def test_giving_up_says_how_often() -> None:
     """The reason of FATAL counts the failed starts and ends with the last one's cause."""
     text = reason.given_up(10, RestartLimit(10, 300.0), "exit code 1")
     assert text == "10 failed starts within 5m, last: exit code 1"
+
+
+def test_a_rung_that_was_not_enough_is_told() -> None:
+    """What comes next, and what did not do."""
+    text = reason.climbed(Rung(15, Target.MAIN, 10.0), Rung(9, Target.TREE, 5.0))
+    assert text == "SIGKILL to its tree: SIGTERM to its main process was not enough"
+
+
+def test_trouble_of_hooks_is_known() -> None:
+    """By how its telling begins."""
+    assert reason.is_trouble_of_hook(reason.hook_failed(HookPoint.PRE_STOP, Exit(code=1)))
+    assert not reason.is_trouble_of_hook(reason.HOOKS_OVER)

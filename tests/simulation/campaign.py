@@ -18,7 +18,7 @@ from supervisord_lite.core.command import Command, Remember, RememberFleet, Reme
 from supervisord_lite.core.event import Configured, Event, Recovered
 from supervisord_lite.core.fleet import Fleet
 
-from .keeper import ViolationError
+from .invariant import ViolationError
 from .stimuli import Stimulus
 from .world import Setting, World, worlds
 
@@ -63,7 +63,7 @@ def play(seed: int, size: int, events: int, fleet: type[Fleet] = Fleet) -> Repor
 def run(world: World, events: int) -> str | None:
     """Let a world go on for so many events, or to its end; answers what did not hold."""
     try:
-        while world.events < events and not world.over and not world.is_quiet():
+        while world.events < events and not world.over and not world.quiet:
             world.turn()
     except (ViolationError, AssertionError, LookupError) as error:
         return f"{type(error).__name__}: {error}"

@@ -11,43 +11,52 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-_MASK = (1 << 64) - 1
+_FACTOR, _MODULUS = 48271, 2**31 - 1
 _GAMMA = 0x9E3779B97F4A7C15
 
 
 class Dice:
-    """SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014)."""
+    """The minimal standard generator (Park, Miller: Random Number Generators: Good Ones Are Hard
+    to Find, 1988; the multiplier is that of 1993): a world rolls millions of times, its key is a
+    hash, and one product of small numbers is all that a roll costs. Each method rolls by itself,
+    for a call would cost as much again.
+    """
 
     __slots__ = ("_key", "_state")
 
     def __init__(self, *key: object) -> None:
-        digest = blake2b("/".join(map(str, key)).encode(), digest_size=8).digest()
-        self._key = self._state = int.from_bytes(digest, "big")
+        digest = blake2b(repr(key).encode(), digest_size=8).digest()
+        self._key = int.from_bytes(digest, "big")
+        self._state = 1 + self._key % (_MODULUS - 1)
 
     def begin_again(self, time: float) -> None:
         """From here on the numbers follow from the key and this time."""
-        self._state = self._key ^ (hash(time) * _GAMMA & _MASK)
+        self._state = 1 + ((self._key ^ hash(time)) * _GAMMA >> 32) % (_MODULUS - 1)
 
     def random(self) -> float:
         """Between 0 and 1, the 1 excluded."""
-        self._state = mixed = (self._state + _GAMMA) & _MASK
-        mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
-        mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & _MASK
-        return ((mixed ^ (mixed >> 31)) >> 11) * 2.0**-53
+        self._state = state = self._state * _FACTOR % _MODULUS
+        return state / _MODULUS
 
     def uniform(self, low: float, high: float) -> float:
-        return low + (high - low) * self.random()
+        self._state = state = self._state * _FACTOR % _MODULUS
+        return low + (high - low) * state / _MODULUS
 
     def happens(self, probability: float) -> bool:
-        return self.random() < probability
+        self._state = state = self._state * _FACTOR % _MODULUS
+        return state < probability * _MODULUS
 
     def below(self, bound: int) -> int:
-        return int(self.random() * bound)
+        self._state = state = self._state * _FACTOR % _MODULUS
+        return state * bound // _MODULUS
 
     def choice(self, items: Sequence[T]) -> T:
-        return items[int(self.random() * len(items))]
+        self._state = state = self._state * _FACTOR % _MODULUS
+        return items[state * len(items) // _MODULUS]
 
     def sample(self, items: Sequence[T], count: int) -> list[T]:
         """Some of the items, each at most once."""
-        left = list(items)
-        return [left.pop(self.below(len(left))) for _ in range(min(count, len(left)))]
+        chosen: dict[int, None] = {}
+        while len(chosen) < min(count, len(items)):
+            chosen[self.below(len(items))] = None
+        return [items[index] for index in chosen]

@@ -5,7 +5,7 @@ changing one, leaves all others as they are.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from supervisord_lite.core.spec import (
     ChannelSpec,
@@ -17,6 +17,7 @@ from supervisord_lite.core.spec import (
     Scale,
     Strategy,
 )
+from supervisord_lite.core.values import replace
 
 from . import fields
 from .dice import Dice

@@ -3,13 +3,34 @@
 The keeper judges what it is asked to do; this judges what the fleet says it has decided.
 """
 
-from supervisord_lite.core.command import Command, Note, Remember, Spawn
-from supervisord_lite.core.event import Event, Recovered
+from collections.abc import Callable
+from typing import Any
+
+from supervisord_lite.core.command import (
+    Command,
+    Forget,
+    Note,
+    Remember,
+    RememberFleet,
+    RememberRollout,
+    Spawn,
+)
+from supervisord_lite.core.event import (
+    ClockSet,
+    Event,
+    MainExited,
+    Recovered,
+    RestartRequested,
+    RunRequested,
+    StartRequested,
+    StopRequested,
+)
 from supervisord_lite.core.fleet import Fleet
 from supervisord_lite.core.spec import Kind, OnExit
 from supervisord_lite.core.state import Exited, Fatal, Instance, Readying, Running, Stopping
 
-from .keeper import Keeper, require
+from .invariant import ViolationError, require
+from .keeper import Keeper
 from .lives import Lives, Tries, Wishes
 from .order import Starts, Stops, has_ended
 from .step import Step
@@ -28,6 +49,21 @@ class Inspector:
         self._turns, self._times = Turns(), Times()
         self._lives, self._tries, self._wishes = Lives(), Tries(), Wishes()
         self._owed: set[str] = set()  # critical instances whose end means a shutdown
+        # Who is told of what; of all other events and commands nobody.
+        self._told: dict[type, Callable[[Step, Any], None]] = {
+            MainExited: self._starts.told,
+            ClockSet: self._times.told,
+            StartRequested: self._wishes.told,
+            RunRequested: self._wishes.told,
+            RestartRequested: self._wishes.told,
+        }
+        self._ordered: dict[type, Callable[[Step, Any], None]] = {
+            Remember: self._remember,
+            RememberFleet: self._apply,
+            RememberRollout: self._apply,
+            Forget: self._apply,
+            Spawn: self._spawn,
+        }
 
     # ------------------------------------------------------------- steps
 
@@ -39,29 +75,32 @@ class Inspector:
         deadline: float | None,
         now: float,
     ) -> Step:
-        step = Step(event, now, commands, self.view, self.offset)
-        for judge in (self._starts, self._times, self._wishes):
-            judge.told(step)
-        view = self.view
+        step = Step(fleet, event, now, commands, deadline, self.view, self.offset)
+        told = self._told.get(type(event))
+        if told is not None:
+            told(step, event)
         for command in commands:
-            if isinstance(command, Remember):
-                before = view.instances.get(command.instance)
-                view.put(command.value)
-                self._changed(step, before, command.value)
-            elif isinstance(command, Spawn):
-                ends = fleet.shutting_down and not isinstance(event, Recovered)
-                require(not ends, "ordered a spawn during a shutdown", command)
-            else:
-                view.apply(command)
+            ordered = self._ordered.get(type(command))
+            if ordered is not None:
+                ordered(step, command)
         if step.changes:
             self._stops.ended(step)
-            self._look_at_all(step, fleet, deadline)
+            self._look_at_all(step)
         return step
 
-    def _changed(self, step: Step, before: Instance | None, after: Instance) -> None:
+    def _apply(self, step: Step, command: RememberFleet | RememberRollout | Forget) -> None:
+        step.view.apply(command)
+
+    def _spawn(self, step: Step, command: Spawn) -> None:
+        ends = step.fleet.shutting_down and not isinstance(step.event, Recovered)
+        require(not ends, "ordered a spawn during a shutdown", command)
+
+    def _remember(self, step: Step, command: Remember) -> None:
         """Each judge is asked only about what he has an opinion on: most changes are no matter of
         most of them.
         """
+        before, after = step.view.instances.get(command.instance), command.value
+        step.view.put(after)
         step.changes.append((before, after))
         self._starts.changed(step, before, after)
         self._tries.changed(step, before, after)
@@ -74,30 +113,24 @@ class Inspector:
         if after.retiring:
             self._wishes.changed(after)
 
-    def _look_at_all(self, step: Step, fleet: Fleet, deadline: float | None) -> None:
+    def _look_at_all(self, step: Step) -> None:
+        fleet = step.fleet
         firsts: dict[str, Instance | None] = {}
         for before, after in step.changes:
             name = after.spec.name
             first = firsts.setdefault(name, before)
             present, known = fleet.instances.get(name), self.view.instances.get(name)
-            require(present is known, "what is remembered is not what is", name, known)
+            if present is not known:
+                raise ViolationError("what is remembered is not what is", name, known)
             if present is None:
                 self._forget([name])
             elif present is after:
-                self._lives.ended(step, first, present, deadline)
+                self._lives.ended(step, first, present)
                 self._wishes.ended(step, present)
             if after.spec.on_exit is not OnExit.NOTHING:
-                self._judge_critical(step, before, after, deadline, held=fleet.held)
+                self._judge_critical(step, before, after)
 
-    def _judge_critical(
-        self,
-        step: Step,
-        before: Instance | None,
-        after: Instance,
-        deadline: float | None,
-        *,
-        held: bool,
-    ) -> None:
+    def _judge_critical(self, step: Step, before: Instance | None, after: Instance) -> None:
         """The end of a critical instance is the end of all, or of all runs."""
         if not has_ended(before, after, Exited, Fatal) or before is None:
             return
@@ -107,7 +140,8 @@ class Inspector:
             return
         # All are restarted now, or later, or it is told that they are not any more.
         told = any(isinstance(command, Note) for command in step.commands)
-        if step.view.shutdown is None and not held and not told and deadline is None:
+        ends = step.view.shutdown is not None or step.fleet.held
+        if not ends and not told and step.deadline is None:
             up = [
                 name
                 for name, one in step.view.instances.items()
@@ -119,7 +153,8 @@ class Inspector:
 
     def answered(self, step: Step) -> None:
         """All orders of the step have left."""
-        self._wishes.answered(step)
+        if isinstance(step.event, StopRequested):
+            self._wishes.answered(step)
 
     def manager_died(self, keeper: Keeper, step: Step | None) -> None:
         """Only what has reached the keeper is true."""

@@ -5,13 +5,9 @@ asked: a second process for an instance, a signal to a run that is over, a funer
 a start beside a hook that must be over before.
 """
 
-import json
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from heapq import heappop, heappush
-from math import inf
-from typing import Any, TypeVar
 
 from supervisord_lite.core.command import (
     Announce,
@@ -33,34 +29,30 @@ from supervisord_lite.core.command import (
     hook_of,
 )
 from supervisord_lite.core.event import Emptied, KeeperFact, MainExited, Spawned, SpawnFailed
-from supervisord_lite.core.plain import from_plain, to_plain
 from supervisord_lite.core.rollout import Rollout
 from supervisord_lite.core.signals import KILL
-from supervisord_lite.core.spec import Configuration, HookPoint, Kind, Program, Target
+from supervisord_lite.core.spec import (
+    Configuration,
+    HookPoint,
+    Kind,
+    Program,
+    Target,
+)
 from supervisord_lite.core.state import Exit, Instance, Shutdown
+from supervisord_lite.core.values import replace
 
 from .dice import Dice
+from .invariant import require
 from .processes import Process, Run, Stage, answer, born
-
-T = TypeVar("T")
+from .records import Records
 
 SPAWN_DEADLINE = 10.0
 PATIENCE = 4.0  # seconds that somebody must wait at least for a hook that he has killed
 BEFORE_A_START = (HookPoint.PRE_START, HookPoint.PRE_STOP, HookPoint.POST_STOP)
 
 
-class ViolationError(AssertionError):
-    """An invariant does not hold."""
-
-
-def require(holds: object, what: str, *about: object) -> None:
-    """Raise a violation unless the condition holds."""
-    if not holds:
-        raise ViolationError(f"{what}: {' '.join(map(str, about))}")
-
-
-def _through_json(value: T) -> T:
-    return from_plain(type(value), json.loads(json.dumps(to_plain(value, compact=True))))
+def _no_order(_: Command) -> None:
+    """For those who watch, whom nobody plays here."""
 
 
 class Keeper:
@@ -76,14 +68,14 @@ class Keeper:
         ] = {}  # a hook's name → the run that another one was in the way of
         self.highest: dict[str, int] = {}
         self.remembered: dict[str, Instance] = {}
-        self._read_back: dict[str, tuple[object, Any]] = {}  # by record: what it was, what was read
+        self.records = Records()
         self.rollouts: dict[str, Rollout] = {}
         self.configuration: Configuration | None = None
         self.shutdown: Shutdown | None = None
         self.writable: dict[str, bool] = {}
         self.facts: deque[KeeperFact] = deque()
         self.finished: Finish | None = None
-        self._happenings: list[tuple[float, int, Callable[..., None], tuple[object, ...]]] = []
+        self.happenings: list[tuple[float, int, Callable[..., None], tuple[object, ...]]] = []
         self._count = 0
         self._orders: dict[type, Callable[..., None]] = {
             Remember: self._remember,
@@ -98,28 +90,19 @@ class Keeper:
             OpenWriters: self._open,
             CloseWriters: self._close,
             Finish: self._finish,
+            Announce: _no_order,
+            Note: _no_order,
         }
-
-    def read(self, name: str, value: T) -> T:
-        """A record as a new manager reads it: through the text that the real keeper remembers."""
-        known = self._read_back.get(name)
-        if known is None or known[0] is not value:
-            known = self._read_back[name] = (value, _through_json(value))
-        found: T = known[1]
-        return found
 
     # ------------------------------------------------------------- time
 
     def schedule(self, delay: float, what: Callable[..., None], *arguments: object) -> None:
         self._count += 1
-        heappush(self._happenings, (self.now + delay, self._count, what, arguments))
-
-    def next_time(self) -> float:
-        return self._happenings[0][0] if self._happenings else inf
+        heappush(self.happenings, (self.now + delay, self._count, what, arguments))
 
     def happen(self) -> None:
         """Let the next thing happen, now."""
-        time, _, what, arguments = heappop(self._happenings)
+        time, _, what, arguments = heappop(self.happenings)
         self.now = max(self.now, time)
         what(*arguments)
 
@@ -127,8 +110,7 @@ class Keeper:
 
     def obey(self, packet: Iterable[Command]) -> None:
         for command in packet:
-            if not isinstance(command, Announce | Note):
-                self._orders[type(command)](command)
+            self._orders[type(command)](command)
 
     def _remember(self, order: Remember) -> None:
         self.remembered[order.instance] = order.value
@@ -157,11 +139,13 @@ class Keeper:
         program = record.spec.program
         require(program.argv, "spawned an unknown program", order)
         for channel in (program.stdout.channel, program.stderr.channel):
-            require(channel is None or self.writable.get(channel), "no write end", order, channel)
+            if channel is not None:
+                require(self.writable.get(channel), "no write end", order, channel)
         for point in BEFORE_A_START:
             hook = self.runs.get(hook_name(point, name))
-            over = hook is None or hook.empty or self._is_given_up(hook)
-            require(over, "spawned beside a hook that has to be over", order, hook)
+            if hook is not None:
+                over = hook.empty or self._is_given_up(hook)
+                require(over, "spawned beside a hook that has to be over", order, hook)
         self._begin(name, number, program)
 
     def _run_hook(self, order: RunHook) -> None:
@@ -250,6 +234,7 @@ class Keeper:
 
     def _finish(self, order: Finish) -> None:
         require(self.finished is None, "finished twice")
+        require(self.shutdown is not None, "finished, and nobody asked for it")
         hooks = {name: known for name in self.runs if (known := hook_of(name)) is not None}
         alive = {name for name in self.runs if name not in hooks}
         busy = {one for name, (_, one) in hooks.items() if not self._is_given_up(self.runs[name])}

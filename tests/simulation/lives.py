@@ -30,7 +30,7 @@ from supervisord_lite.core.state import (
     live_run,
 )
 
-from .keeper import require
+from .invariant import ViolationError, require
 from .step import Step
 from .view import View
 
@@ -38,25 +38,28 @@ from .view import View
 class Lives:
     """What is true of every instance after every step, whatever has happened."""
 
-    def ended(
-        self, step: Step, before: Instance | None, instance: Instance, deadline: float | None
-    ) -> None:
-        at = due(instance)
+    def ended(self, step: Step, before: Instance | None, instance: Instance) -> None:
+        at, deadline = due(instance), step.deadline
         if at is not None:
             require(deadline is not None and deadline <= at, "nobody waits for it", instance)
-            rang = isinstance(step.event, AlarmRang) and before is not None and due(before) == at
-            require(at > step.now or not rang, "it is due and nothing has happened", instance)
-        run = live_run(instance.state)
-        require(run is None or run == instance.last_run, "an earlier run lives", instance)
-        require(not (instance.retiring and instance.wanted), "removed, but wanted", instance)
-        points = [hook.point for hook in instance.hooks]
-        require(len(points) == len(set(points)), "two hooks of one point", instance)
+            if at <= step.now and isinstance(step.event, AlarmRang):
+                rang = before is not None and due(before) == at
+                require(not rang, "it is due and nothing has happened", instance)
+        if live_run(instance.state) not in (None, instance.last_run):
+            raise ViolationError("an earlier run lives", instance)
+        if instance.retiring and instance.wanted:
+            raise ViolationError("removed, but wanted", instance)
+        if instance.hooks:
+            points = [hook.point for hook in instance.hooks]
+            require(len(points) == len(set(points)), "two hooks of one point", instance)
         _agrees(instance, step.view)
 
 
 def _agrees(instance: Instance, view: View) -> None:
     state, wanted = instance.state, instance.wanted
     match state:
+        case Running() | Readying() | Starting() | Backoff():
+            require(wanted, "up, but not wanted", instance)
         case Waiting() | Fatal() | Blocked():
             require(wanted and state.reason, "down without a reason", instance)
         case Scheduled():
@@ -66,8 +69,6 @@ def _agrees(instance: Instance, view: View) -> None:
             hook = under_way(instance, HookPoint.PRE_START)
             require(wanted, "up, but not wanted", instance)
             require(hook and hook.run == state.run, "prepared by nobody", instance)
-        case Backoff() | Starting() | Readying() | Running():
-            require(wanted, "up, but not wanted", instance)
         case Stopped() | Exited():
             require(not wanted, "wanted, but nothing is done about it", instance)
         case Parting():
@@ -92,7 +93,10 @@ class Tries:
 
     def changed(self, step: Step, before: Instance | None, after: Instance) -> None:
         name, limit = after.spec.name, after.spec.restart.limit
-        if before is None or limit is None or before.spec.restart.limit != limit:
+        if before is None or limit is None:
+            self._failed.pop(name, None)
+            return
+        if before.spec is not after.spec and before.spec.restart.limit != limit:
             self._failed.pop(name, None)
             return
         if before.failures and not after.failures:
@@ -117,19 +121,17 @@ class Wishes:
         for name in names:
             self._stopped.pop(name, None)
 
-    def told(self, step: Step) -> None:
+    def told(self, step: Step, event: StartRequested | RunRequested | RestartRequested) -> None:
         """What takes an earlier stop back, whether or not it is carried out."""
-        event = step.event
-        if isinstance(event, StartRequested | RunRequested | RestartRequested):
-            for name in (*step.view.below(event.instances), *event.instances):
-                self._stopped.pop(name, None)
+        for name in (*step.view.below(event.instances), *event.instances):
+            self._stopped.pop(name, None)
 
     def answered(self, step: Step) -> None:
         """All orders of the step have left: from here on it binds."""
-        if isinstance(step.event, StopRequested):
-            for name in step.event.instances:
-                instance = step.view.instances.get(name)
-                self._stopped[name] = instance is not None and not instance.retiring
+        assert isinstance(step.event, StopRequested)
+        for name in step.event.instances:
+            instance = step.view.instances.get(name)
+            self._stopped[name] = instance is not None and not instance.retiring
 
     def changed(self, after: Instance) -> None:
         """It is about to leave: what comes back by its name will be another."""

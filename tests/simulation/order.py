@@ -24,7 +24,7 @@ from supervisord_lite.core.state import (
     Stopping,
 )
 
-from .keeper import require
+from .invariant import require
 from .step import Step
 
 _BEFORE = (HookPoint.PRE_STOP, HookPoint.POST_STOP)
@@ -38,26 +38,31 @@ class Starts:
     def __init__(self) -> None:
         self._prepared: dict[str, tuple[int, int | None]] = {}  # instance → (run, exit code)
 
-    def told(self, step: Step) -> None:
-        event = step.event
-        if isinstance(event, MainExited) and (hook := hook_of(event.instance)) is not None:
-            point, name = hook
-            if point is HookPoint.PRE_START:
-                self._prepared[name] = event.run, event.exit.code
+    def told(self, _: Step, event: MainExited) -> None:
+        hook = hook_of(event.instance)
+        if hook is not None and hook[0] is HookPoint.PRE_START:
+            self._prepared[hook[1]] = event.run, event.exit.code
 
     def changed(self, step: Step, before: Instance | None, after: Instance) -> None:
         if step.has_begun(before, after):
             self._begun(step, before, after)
         state = after.state
         was = before.state if before is not None else None
-        if isinstance(state, Starting) and isinstance(was, Preparing) and was.run == state.run:
-            done = self._prepared.get(after.spec.name)
-            require(done == (state.run, 0), "spawned before its hook has succeeded", after, done)
-        if isinstance(state, Running) and not isinstance(was, Running) and after.spec.ready:
+        if state is was:
+            return
+        if isinstance(state, Starting):
+            if isinstance(was, Preparing) and was.run == state.run:
+                done = self._prepared.get(after.spec.name)
+                require(done == (state.run, 0), "spawned before its hook has succeeded", after)
+        elif isinstance(state, Running) and not isinstance(was, Running):
+            self._is_up(step, before, after, state)
+
+    def _is_up(self, step: Step, before: Instance | None, after: Instance, state: Running) -> None:
+        if after.spec.ready:
             found_so = isinstance(step.event, BecameReady) and step.event.run == state.run
             known = found_so or isinstance(step.event, Configured)  # its probe was taken away
             require(known or step.is_adopted(before, after), "RUNNING before it is ready", after)
-        if isinstance(state, Running) and not isinstance(was, Running | Readying):
+        if before is None or not isinstance(before.state, Readying):
             require(isinstance(step.event, Spawned), "RUNNING, but not spawned", after)
 
     def _begun(self, step: Step, before: Instance | None, after: Instance) -> None:

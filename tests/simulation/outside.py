@@ -5,7 +5,7 @@ the end everything must be as it should (`rest`).
 """
 
 from collections.abc import Callable
-from dataclasses import replace
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from supervisord_lite.core.command import hook_of
@@ -26,13 +26,16 @@ from supervisord_lite.core.event import (
 )
 from supervisord_lite.core.spec import Configuration, InstanceSpec
 from supervisord_lite.core.state import Exit, Stopping
+from supervisord_lite.core.values import replace
 
 from . import clock
 from .dice import Dice
 from .inspector import Inspector
+from .keeper import Keeper
 from .prober import extension
-from .processes import Stage
+from .processes import Run, Stage
 from .rest import at_rest
+from .stimuli import Stimulus
 
 if TYPE_CHECKING:
     from .world import World
@@ -66,9 +69,9 @@ class Outside:
             "shut down": self._shut_down,
         }
 
-    def act(self, kind: str, dice: Dice) -> None:
+    def act(self, stimulus: Stimulus) -> None:
         if not self._world.keeper.calm and not self._world.over:
-            self._acts[kind](dice)
+            self._acts[stimulus.kind](Dice(stimulus.seed, stimulus.kind))
 
     # ------------------------------------------------------------- operators
 
@@ -88,10 +91,9 @@ class Outside:
     def _find(self, dice: Dice) -> None:
         """Something is found out about a run: a broken rule, changed files, a wish for time."""
         world = self._world
-        runs = [run for name, run in world.keeper.runs.items() if hook_of(name) is None]
-        if not runs:
+        run = _any_run(world.keeper, dice)
+        if run is None:
             return
-        run = dice.choice(runs)
         if dice.happens(0.7):
             why, failure = dice.choice((("too old", False), ("too much memory", True)))
             world.tell(RunCondemned(run.instance, run.number, why, failure))
@@ -220,6 +222,14 @@ class Outside:
         for run in keeper.runs.values():
             if run.stage is Stage.ALIVE:
                 keeper.schedule(dice.uniform(0, 60), keeper.exit_by_itself, run, Exit(1))
+
+
+def _any_run(keeper: Keeper, dice: Dice) -> Run | None:
+    """Some run of an instance: the first one after some place in the row of all runs."""
+    runs = keeper.runs.values()
+    here = dice.below(len(runs) + 1)
+    row = chain(islice(runs, here, None), islice(runs, here))
+    return next((run for run in row if hook_of(run.instance) is None), None)
 
 
 def _with_scale(known: Configuration, compiled: Configuration, worker: str) -> Configuration | None:

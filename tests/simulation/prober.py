@@ -32,7 +32,7 @@ class Prober:
             what = ("ready", state.run)
         elif isinstance(state, Running) and instance.spec.health is not None:
             what = ("health", state.run)
-        if self._followed.get(name) == what:
+        if what == self._followed.get(name):
             return
         self._said.pop(name, None)
         if what is None:

@@ -10,6 +10,7 @@ from supervisord_lite.core.state import Exit
 
 from .dice import Dice
 
+UNKNOWN = Exit()
 BROKEN = "--broken"  # an argument of programs that never become ready
 
 
@@ -46,7 +47,7 @@ class Run:
     stage: Stage = Stage.SPAWNING
     main: Process = field(default_factory=lambda: Process(own_session=False, ignores=False))
     descendants: list[Process] = field(default_factory=list)
-    exit: Exit = field(default_factory=Exit)
+    exit: Exit = UNKNOWN
     swept: bool = False
     error: tuple[str, int, str] = ("", 0, "")
     since: float = 0.0
@@ -56,7 +57,9 @@ class Run:
 
     @property
     def empty(self) -> bool:
-        return not self.main.alive and not any(process.alive for process in self.descendants)
+        if self.main.alive:
+            return False
+        return not self.descendants or not any(process.alive for process in self.descendants)
 
     def targets(self, to: Target) -> list[Process]:
         """Whom a signal reaches; a process in a session of its own is out of the group."""

@@ -24,7 +24,8 @@ from supervisord_lite.core.state import (
     live_run,
 )
 
-from .keeper import Keeper, require
+from .invariant import require
+from .keeper import Keeper
 from .view import View
 
 if TYPE_CHECKING:

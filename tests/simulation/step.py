@@ -13,6 +13,7 @@ from supervisord_lite.core.event import (
     Spawned,
     SpawnFailed,
 )
+from supervisord_lite.core.fleet import Fleet
 from supervisord_lite.core.state import Instance, live_run
 
 from .view import View
@@ -22,13 +23,15 @@ FACTS = (Spawned, SpawnFailed, MainExited, Emptied)
 
 @dataclass(slots=True)
 class Step:
-    """`view` is brought forward while the commands are read; `offset` is how far the wall clock
-    was ahead when the fleet was last told.
+    """`fleet` has taken the step, and has this `deadline` now. `view` is brought forward while the
+    commands are read; `offset` is how far the wall clock was ahead when the fleet was last told.
     """
 
+    fleet: Fleet
     event: Event | Recovered
     now: float
     commands: list[Command]
+    deadline: float | None
     view: View
     offset: float
     changes: list[tuple[Instance | None, Instance]] = field(default_factory=list)

@@ -59,7 +59,7 @@ class WorldMachine(RuleBasedStateMachine):
 
     def _go_on(self, turns: int) -> None:
         for _ in range(turns):
-            if self.world.over or self.world.is_quiet():
+            if self.world.over or self.world.quiet:
                 return
             self.world.turn()
 

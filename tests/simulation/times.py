@@ -7,7 +7,7 @@ from supervisord_lite.core.event import AlarmRang, ClockSet
 from supervisord_lite.core.schedule import CORRECTION, Overlap, is_fixed
 from supervisord_lite.core.state import Blocked, Instance, Waiting
 
-from .keeper import require
+from .invariant import require
 from .step import Step
 
 _TICK = 0.01  # seconds
@@ -19,12 +19,11 @@ class Times:
         self._passed: dict[str, float] = {}  # job → the last time of a fixed line that has passed
         self._offset: float | None = None
 
-    def told(self, step: Step) -> None:
-        if isinstance(step.event, ClockSet):
-            back = step.event.offset - (self._offset or step.event.offset)
-            if back < -CORRECTION + _TICK:
-                self._passed.clear()
-            self._offset = step.event.offset
+    def told(self, _: Step, event: ClockSet) -> None:
+        back = event.offset - (self._offset or event.offset)
+        if back < -CORRECTION + _TICK:
+            self._passed.clear()
+        self._offset = event.offset
 
     def forget(self, names: list[str]) -> None:
         for name in names:

@@ -4,7 +4,7 @@ from supervisord_lite.core import reason
 from supervisord_lite.core.spec import Kind, Strategy
 from supervisord_lite.core.state import Instance, Parting, Running, Stopping
 
-from .keeper import require
+from .invariant import require
 from .step import Step
 
 _BY_TURNS = {reason.ROLLOUT, reason.PROGRAM_CHANGED}

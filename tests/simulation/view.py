@@ -7,7 +7,7 @@ answered the slow and plain way, by looking at every instance of a worker.
 
 from collections.abc import Iterable, Iterator
 
-from supervisord_lite.core.command import Command, Forget, RememberFleet, RememberRollout
+from supervisord_lite.core.command import Forget, RememberFleet, RememberRollout
 from supervisord_lite.core.hooks import under_way
 from supervisord_lite.core.rollout import Rollout
 from supervisord_lite.core.spec import (
@@ -60,8 +60,8 @@ class View:
 
     # ------------------------------------------------------------- going forward
 
-    def apply(self, command: Command) -> None:
-        """Any command but to remember an instance, which `put` does."""
+    def apply(self, command: RememberFleet | RememberRollout | Forget) -> None:
+        """Something other than an instance is remembered, or an instance is no more."""
         match command:
             case RememberFleet(Configuration() as configuration):
                 self._declare(configuration)
@@ -73,8 +73,6 @@ class View:
                 self.rollouts[worker] = rollout
             case Forget(instance):
                 self._drop(instance)
-            case _:
-                pass
 
     def _declare(self, configuration: Configuration) -> None:
         self.configuration, self.declared = configuration, {}

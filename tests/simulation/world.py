@@ -11,20 +11,25 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
-from supervisord_lite.core.command import Command, Remember, packets
+from supervisord_lite.core.command import Command, packets
 from supervisord_lite.core.event import AlarmRang, ClockSet, Event, Recovered
 from supervisord_lite.core.fleet import Fleet
 from supervisord_lite.core.moment import Clock
+from supervisord_lite.core.state import Shutdown
 
 from . import clock
 from .dice import Dice
 from .files import File
 from .inspector import Inspector
-from .keeper import Keeper, require
+from .invariant import require
+from .keeper import Keeper
 from .outside import Outside
 from .prober import Prober
 from .step import Step
 from .stimuli import Stimulus, script
+
+RECENT = 40  # steps
+FACT_FIRST = 2 / 3  # where a fact and orders are both on their way
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +51,10 @@ class World:
         self.setting = setting
         self.events = 0
         self.over = False
+        self.quiet = False  # nothing will happen any more
         self.played: list[Stimulus] = []
-        self.recent: deque[tuple[float, Event | Recovered, list[Command]]] = deque(maxlen=200)
-        self.dice = Dice(setting.seed, "turns")
+        self.recent: deque[tuple[float, Event | Recovered, list[Command]]] = deque(maxlen=RECENT)
+        self._dice = Dice(setting.seed, "turns")
         self.file = File(setting.seed, setting.size, setting.left_out)
         self.keeper = Keeper(setting.seed)
         self.prober = Prober(self.keeper, self.tell)
@@ -92,46 +98,46 @@ class World:
         self.stimulate(stimulus)
 
     def stimulate(self, stimulus: Stimulus) -> None:
+        self.quiet = False
         self.played.append(stimulus)
-        self.outside.act(stimulus.kind, Dice(stimulus.seed, stimulus.kind))
+        self.outside.act(stimulus)
 
     # ------------------------------------------------------------- one turn
 
     def turn(self) -> None:
-        keeper = self.keeper
-        if keeper.now != self._moment:
-            self._moment = keeper.now
-            self.dice.begin_again(keeper.now)
-        luck = self.dice.random()
-        if keeper.facts and luck < 0.6:
+        """A fact arrives, or a packet of orders does; time passes once all have."""
+        keeper, orders = self.keeper, self.orders
+        if keeper.facts and (not orders or self.dice().happens(FACT_FIRST)):
             self.tell(keeper.facts.popleft())
-        elif self.orders and luck < 0.9:
-            keeper.obey(self.orders.popleft())
-        elif not keeper.facts and not self.orders:
+        elif orders:
+            keeper.obey(orders.popleft())
+        else:
             self._let_time_pass()
-        self._watch_shutdown()
+        if keeper.shutdown is not None:
+            self._watch_shutdown(keeper.shutdown)
 
-    def is_quiet(self) -> bool:
-        """Whether nothing will happen any more."""
-        return not (self.keeper.facts or self.orders) and self.keeper.next_time() == float("inf")
+    def dice(self) -> Dice:
+        """Those of this moment: what has come before has no part in how they fall."""
+        if self.keeper.now != self._moment:
+            self._moment = self.keeper.now
+            self._dice.begin_again(self._moment)
+        return self._dice
 
     def _let_time_pass(self) -> None:
         keeper, deadline = self.keeper, self._deadline
-        if deadline is not None and deadline <= keeper.next_time():
+        if not keeper.happenings:
+            self.quiet = True
+        elif deadline is not None and deadline <= keeper.happenings[0][0]:
             keeper.now = max(keeper.now, deadline)
             self.tell(AlarmRang())
-        elif keeper.next_time() < float("inf"):
+        else:
             keeper.happen()
 
-    def _watch_shutdown(self) -> None:
-        keeper = self.keeper
-        if self.ending is None and keeper.shutdown is not None:
-            self.ending = keeper.shutdown.deadline + 4.0
-        if self.ending is not None:
-            require(keeper.now <= self.ending, "the shutdown takes too long")
-        if keeper.finished is not None:
-            require(keeper.shutdown, "finished, and nobody asked for it")
-            self.over = True
+    def _watch_shutdown(self, shutdown: Shutdown) -> None:
+        if self.ending is None:
+            self.ending = shutdown.deadline + 4.0
+        require(self.keeper.now <= self.ending, "the shutdown takes too long")
+        self.over = self.keeper.finished is not None
 
     def tell(self, event: Event) -> None:
         """One step of the manager."""
@@ -153,7 +159,7 @@ class World:
         grouped = packets(commands)
         if self.doomed:
             self.doomed = False
-            sent = self.dice.below(len(grouped) + 1)
+            sent = self.dice().below(len(grouped) + 1)
             self.orders.extend(grouped[:sent])
             if sent == len(grouped):
                 self.inspector.answered(step)
@@ -161,9 +167,8 @@ class World:
             return
         self.orders.extend(grouped)
         self.inspector.answered(step)
-        for command in commands:
-            if isinstance(command, Remember):
-                self.prober.follow(command.value)
+        for _, after in step.changes:
+            self.prober.follow(after)
 
     # ------------------------------------------------------------- managers
 
@@ -180,11 +185,13 @@ class World:
         self.inspector.manager_died(keeper, step)
         known, ends = keeper.configuration, keeper.shutdown
         self.fleet = self._make.restore(
-            keeper.read("configuration", known) if known is not None else None,
-            [keeper.read(name, value) for name, value in keeper.remembered.items()],
-            held=not keeper.calm and self.dice.happens(0.15),
-            shutdown=keeper.read("shutdown", ends) if ends is not None else None,
-            rollouts=[keeper.read(f"rollout/{name}", one) for name, one in keeper.rollouts.items()],
+            keeper.records.read("configuration", known) if known is not None else None,
+            [keeper.records.read(name, value) for name, value in keeper.remembered.items()],
+            held=not keeper.calm and self.dice().happens(0.15),
+            shutdown=keeper.records.read("shutdown", ends) if ends is not None else None,
+            rollouts=[
+                keeper.records.read(f"rollout/{name}", one) for name, one in keeper.rollouts.items()
+            ],
             clock=self._clock(),
         )
         self.tell_all_again()
@@ -193,8 +200,8 @@ class World:
 
     def _recover(self) -> None:
         keeper, calm = self.keeper, self.keeper.calm
-        self.doomed = not calm and self.dice.happens(0.25)
-        again = not calm and self.dice.happens(0.5)
+        self.doomed = not calm and self.dice().happens(0.25)
+        again = not calm and self.dice().happens(0.5)
         commands = self.fleet.recover(keeper.now)
         self._deadline = self.fleet.deadline()
         self.recent.append((keeper.now, Recovered(), commands))
@@ -210,7 +217,7 @@ class World:
             self.prober.follow(instance)
         self.tell(ClockSet(self.offset))
         if again:
-            keeper.schedule(self.dice.uniform(0.0, 10.0), self.outside.configure)
+            keeper.schedule(self.dice().uniform(0.0, 10.0), self.outside.configure)
 
     def tell_all_again(self) -> None:
         self.keeper.facts.clear()
