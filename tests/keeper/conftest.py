@@ -204,7 +204,11 @@ class Stage:
 
 
 def _command(pid: int) -> bytes:
-    return Path(f"/proc/{pid}/cmdline").read_bytes()
+    """The command line of a process; nothing where it is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 def spawn(instance: str, run: int, *argv: str, streams: Sequence[str] = (), **more: Any) -> Any:

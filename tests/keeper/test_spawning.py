@@ -3,6 +3,7 @@
 import errno
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -227,8 +228,8 @@ def _answer(manager: Any) -> Packet:
 def _children_named(stage: Stage, name: str) -> list[int]:
     found = []
     for pid in ProcessTable().children(stage.pid):
-        with open(f"/proc/{pid}/comm", encoding="ascii") as stream:
-            if stream.read().strip() == name:
+        with suppress(OSError):  # gone since
+            if Path(f"/proc/{pid}/comm").read_text().strip() == name:
                 found.append(pid)
     return found
 
