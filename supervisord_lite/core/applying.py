@@ -80,7 +80,10 @@ class Applying:
             for spec in specs
             if self._differs(spec) and not (recovering and self.rollouts.has_stopped(spec.worker))
         ]
-        by_turns = {spec.worker: None for spec in changed if self._by_turns(spec)}
+        by_turns: dict[str, list[str]] = {}
+        for spec in changed:
+            if self._by_turns(spec):
+                by_turns.setdefault(spec.worker, []).append(spec.name)
         at_once = {
             one.name: one
             for one in changed
@@ -88,7 +91,8 @@ class Applying:
         }
         self._replace(removed, at_once, now, out)
         for worker in {**by_turns, **dict.fromkeys(self._overtaken)}:
-            if worker in self._overtaken or not self.rollouts.is_active(worker):
+            overtaken = worker in self._overtaken
+            if overtaken or not self.rollouts.is_to_replace(worker, by_turns[worker]):
                 self.rollouts.begin(worker, reason.CHANGED, now, out, restart=False)
             else:
                 self.rollouts.go_on(worker, now, out)

@@ -41,6 +41,7 @@ def _mask(bits: Mapping[Condition, int], *conditions: Condition) -> int:
     return sum(bits[condition] for condition in conditions)
 
 
+_ENDED = _mask(_HOLDS, Condition.SUCCEEDED, Condition.COMPLETED)
 _STARTED = _mask(_HOLDS, Condition.STARTED)
 _READY = _mask(_HOLDS, Condition.STARTED, Condition.READY)
 _HEALTHY = _mask(_HOLDS, *_UP)
@@ -132,7 +133,7 @@ class Bonds:
         self._dependents: dict[str, dict[str, Dependency]] = {}
         self._tallies: dict[str, _Tally] = {}
         self._gates: dict[tuple[str, Condition, bool], Gate] = {}  # those that were ever closed
-        self._going_down: dict[str, int] = {}  # worker → instances it has to wait for
+        self.going_down: dict[str, int] = {}  # worker → instances it has to wait for, if any
         self._spares: set[str] = set()
         self._ranked: dict[str, int] | None = None  # until a dependency changes
 
@@ -184,10 +185,13 @@ class Bonds:
         if waited == waits:
             return ()
         for worker in waits - waited:
-            self._going_down[worker] = self._going_down.get(worker, 0) + 1
+            self.going_down[worker] = self.going_down.get(worker, 0) + 1
         for worker in waited - waits:
-            self._going_down[worker] -= 1
-        return tuple(worker for worker in waited - waits if not self._going_down[worker])
+            self.going_down[worker] -= 1
+        cleared = tuple(worker for worker in waited - waits if not self.going_down[worker])
+        for worker in cleared:
+            del self.going_down[worker]
+        return cleared
 
     def _count(self, worker: str) -> _Tally:
         """From now on somebody depends on this worker."""
@@ -246,7 +250,7 @@ class Bonds:
 
     def clear(self, worker: str) -> bool:
         """Whether nothing that depends on this worker has to go down before it."""
-        return not self._going_down.get(worker)
+        return worker not in self.going_down
 
     def has_dependents(self, worker: str) -> bool:
         return bool(self._dependents.get(worker))
@@ -271,6 +275,18 @@ class Bonds:
                     found[name] = None
                     todo.append(name.rpartition(":")[0])
         return list(found)
+
+    def counting_on(self, instance: Instance) -> list[str]:
+        """The instances that are restarted when this one, which has ended, is as if it had not."""
+        worker, meant = instance.spec.worker, meaning(instance) & _ENDED
+        if not meant or worker not in self._tallies:
+            return []
+        holds = self._tallies[worker].verdict & meant
+        return [
+            name
+            for name, dependency in self.dependents(worker)
+            if dependency.restart_with and _HOLDS[dependency.condition] & holds
+        ]
 
     def needed(self, names: Iterable[str], instances: Mapping[str, Instance]) -> list[str]:
         """The instances that have to be started too if these are to start: of what they depend on,

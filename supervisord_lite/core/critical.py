@@ -1,7 +1,7 @@
 """What the end of a critical instance means: to whoever started the daemon, and to all others."""
 
 from supervisord_lite.core import reason
-from supervisord_lite.core.command import Command, Note
+from supervisord_lite.core.command import Command, Note, Remember
 from supervisord_lite.core.event import RestartRequested
 from supervisord_lite.core.restart import delay, window
 from supervisord_lite.core.roster import Roster
@@ -28,6 +28,16 @@ def exit_code(instance: Instance) -> int:
         given_up = isinstance(instance.state, Fatal | Blocked)
         return GAVE_UP if given_up and status.code == 0 else status.code
     return GAVE_UP
+
+
+def place_of(instance: Instance, commands: list[Command]) -> int:
+    """Where among the commands the instance is remembered as it has ended."""
+    places = (
+        place
+        for place, command in enumerate(commands)
+        if isinstance(command, Remember) and command.value is instance
+    )
+    return next(places)
 
 
 class RestartAll:

@@ -165,9 +165,12 @@ class ReloadRequested:
 
 @dataclass(frozen=True, slots=True)
 class RolloutRequested:
-    """All instances of these workers are to be restarted, by each worker's update policy."""
+    """All instances of these workers are to be restarted, by each worker's update policy; what
+    asks for that, if it is no operator, says `why`.
+    """
 
     workers: tuple[str, ...]
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,13 @@ from supervisord_lite.core.command import (
     RememberFleet,
     hook_of,
 )
-from supervisord_lite.core.critical import RestartAll, ending, exit_code, has_just_ended
+from supervisord_lite.core.critical import (
+    RestartAll,
+    ending,
+    exit_code,
+    has_just_ended,
+    place_of,
+)
 from supervisord_lite.core.event import (
     AlarmRang,
     BecameReady,
@@ -62,15 +68,13 @@ from supervisord_lite.core.hooks import end
 from supervisord_lite.core.moment import Clock
 from supervisord_lite.core.plan import Plan
 from supervisord_lite.core.rollout import Rollout
-from supervisord_lite.core.roster import Roster
+from supervisord_lite.core.roster import Roster, stranger_called
 from supervisord_lite.core.spec import (
     Configuration,
     HookPoint,
-    InstanceSpec,
     OnExit,
-    Program,
 )
-from supervisord_lite.core.state import Instance, Shutdown, is_busy
+from supervisord_lite.core.state import Instance, Shutdown
 from supervisord_lite.core.values import replace
 
 KILLED = 2  # the level of a shutdown at which every tree has been sent SIGKILL
@@ -159,22 +163,24 @@ class Fleet:
     def shutting_down(self) -> bool:
         return self.shutdown is not None
 
+    def cannot_undo(self, worker: str) -> str:
+        """Why the last roll-out of a worker cannot be undone, in a line; nothing if it can be."""
+        return self._applying.rollouts.cannot_undo(worker)
+
     def plan(self, configuration: Configuration) -> Plan:
         """What `Configured` would do now, and why."""
         return self._applying.plan(configuration)
 
     def deadline(self) -> float | None:
         """When `AlarmRang` is due at the latest; None while only events can change anything."""
-        others: Iterable[float] = ()
+        turns, restarts = self._applying.rollouts.alarms, self._restart_all.pending
+        times: tuple[float, ...] = ()
         if self.shutdown is not None:
-            others = () if self._finished else (self.shutdown.deadline,)
-        elif not self._applying.held:
-            turns, restarts = self._applying.rollouts.alarms, self._restart_all.pending
-            others = (*turns.values(), *restarts.values()) if turns or restarts else ()
+            times = () if self._finished else (self.shutdown.deadline,)
+        elif (turns or restarts) and not self._applying.held:
+            times = (*turns.values(), *restarts.values())
         first = self._roster.alarms.next()
-        if not others:
-            return first
-        return min(others) if first is None else min(first, *others)
+        return min(times, default=None) if first is None else min((first, *times))
 
     # ------------------------------------------------------------- what happens
 
@@ -212,7 +218,7 @@ class Fleet:
                 if not self.shutting_down:
                     self._configure(event, now, out)
             case ShutdownRequested():
-                self._shut_down(now, out)
+                out += self._shut_down(now)
             case Hastened():
                 self._hasten(event.level, now, out)
             case _:
@@ -230,8 +236,8 @@ class Fleet:
             case _ if self.shutting_down:
                 pass
             case StartRequested() | RunRequested():
-                needed = roster.bonds.needed(event.instances, self.instances)
-                roster.advance_each(needed, StartRequested(tuple(needed)), now, out)
+                if needed := roster.bonds.needed(event.instances, self.instances):
+                    roster.advance_each(needed, StartRequested(tuple(needed)), now, out)
                 roster.advance_each(event.instances, event, now, out)
             case RestartRequested():
                 needed = roster.bonds.needed(event.instances, self.instances)
@@ -240,16 +246,18 @@ class Fleet:
                 roster.take_down(dict.fromkeys(event.instances, event), event.instances, now, out)
             case RolloutRequested() | RolloutUndone():
                 for worker in roster.bonds.workers_downwards(event.workers):
-                    self._roll_out(worker, now, out, undo=isinstance(event, RolloutUndone))
+                    self._roll_out(worker, event, now, out)
             case _:
                 assert_never(event)
 
-    def _roll_out(self, worker: str, now: float, out: list[Command], *, undo: bool) -> None:
+    def _roll_out(
+        self, worker: str, event: RolloutRequested | RolloutUndone, now: float, out: list[Command]
+    ) -> None:
         rollouts = self._applying.rollouts
-        if undo:
+        if isinstance(event, RolloutUndone):
             rollouts.undo(worker, now, out)
         elif self._roster.members(worker):
-            rollouts.begin(worker, reason.ROLLOUT, now, out, restart=True)
+            rollouts.begin(worker, event.why or reason.ROLLOUT, now, out, restart=True)
         self._roster.moved[worker] = None
 
     def _settle_all(self, now: float, out: list[Command]) -> None:
@@ -277,9 +285,9 @@ class Fleet:
         if self.shutting_down:
             return
         if instance.spec.on_exit is OnExit.SHUTDOWN:
-            follows: list[Command] = [Note(why, problem=True)]
-            self._shut_down(now, follows, exit_code(instance), why)
-            out[:] = [*follows[1:2], *out, follows[0], *follows[2:]]  # remembered before the end is
+            shutdown, *follows = self._shut_down(now, exit_code(instance), why)
+            out.insert(place_of(instance, out), shutdown)  # it is remembered before the end is
+            out += [Note(why, problem=True), *follows]
             return
         if not self.held:
             self._restart_all.ended(instance, now, out)
@@ -300,7 +308,7 @@ class Fleet:
             if is_over(fact):
                 out.append(Bury(name, fact.run))
                 return
-            roster.settle(None, Instance(_unknown_spec(name), held=True))
+            roster.settle(None, stranger_called(name))
         roster.advance(name, fact, now, out)
         if stranger and self.configuration is not None:
             roster.advance(name, Withdrawn(), now, out)
@@ -329,18 +337,21 @@ class Fleet:
             applying.reconcile(now, out, dict(event.wishes))
             self._roster.sort(spec.name for spec in configuration.instances)
         if not self.held:
-            self._roster.advance_each(list(self.instances), HoldLifted(), now, out)
+            held = [name for name, one in self.instances.items() if one.held]
+            self._roster.advance_each(held, HoldLifted(), now, out)
             self._roster.moved |= dict.fromkeys(applying.rollouts.active())
 
     # ------------------------------------------------------------- shutdown
 
-    def _shut_down(self, now: float, out: list[Command], code: int = 0, why: str = "") -> None:
-        if self.shutdown is None:
-            known = self.configuration.stop_deadline if self.configuration else None
-            wait = self._stop_deadline if known is None else known
-            self.shutdown = Shutdown(now + wait, code=code, why=why)
-            out.append(RememberFleet(self.shutdown))
-            self._end_all(self.shutdown, now, out)
+    def _shut_down(self, now: float, code: int = 0, why: str = "") -> list[Command]:
+        if self.shutdown is not None:
+            return []
+        known = self.configuration.stop_deadline if self.configuration else None
+        wait = self._stop_deadline if known is None else known
+        self.shutdown = Shutdown(now + wait, code=code, why=why)
+        out: list[Command] = [RememberFleet(self.shutdown)]
+        self._end_all(self.shutdown, now, out)
+        return out
 
     def _take_over_shutdown(self, shutdown: Shutdown | None) -> None:
         self.shutdown = shutdown
@@ -379,20 +390,11 @@ class Fleet:
             self._hasten(KILLED, now, out)
             return
         self._finished = True
-        alive = (name for name, one in self.instances.items() if is_busy(one))
-        out.append(Finish(tuple(alive), self.shutdown.code))
+        alive = tuple(name for name in self.instances if name in self._roster.busy)
+        out.append(Finish(alive, self.shutdown.code))
 
     def _set_clock(self, event: ClockSet, now: float, out: list[Command]) -> None:
         self._roster.clock = replace(self._roster.clock, offset=event.offset)
         if not self.shutting_down:
             jobs = [name for name, one in self.instances.items() if one.timetable is not None]
             self._roster.advance_each(jobs, event, now, out)
-
-
-def _unknown_spec(name: str) -> InstanceSpec:
-    """A spec for a run of which only the name is known. Its empty program never runs: the
-    instance is held until a configuration declares it, and retired by one that does not.
-    """
-    worker, _, number = name.rpartition(":")
-    known = worker if number.isdecimal() else name
-    return InstanceSpec(name, known, int(number) if known == worker else 0, Program((), "/"))

@@ -73,11 +73,11 @@ def depart(instance: Instance, state: Parting, at: Moment, why: str = "") -> Ste
 
 def descend(instance: Instance, state: Parting, now: float, why: str = "") -> Step:
     """Nothing has to come before the first rung any more."""
-    return stand(instance, ending(state), 0, now, why)
+    return stand(instance, stopping(state), 0, now, why)
 
 
-def ending(state: Parting, rungs: tuple[Rung, ...] = (), status: Exit | None = None) -> Stopping:
-    """Before the first of its rungs, or of these."""
+def stopping(state: Parting, rungs: tuple[Rung, ...] = (), status: Exit | None = None) -> Stopping:
+    """The way down from here, before the first of its rungs, or of these."""
     return Stopping(
         state.run,
         state.pid,

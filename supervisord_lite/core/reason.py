@@ -53,6 +53,11 @@ SKIPPED_HELD = "its time came while nothing is started by itself: skipped"
 ROLLOUT = "roll-out"
 UNDONE = "undone"
 CHANGED = "configuration changed"
+NO_ROLLOUT = "there was none"
+RESIZED = "it has another number of instances since"
+GOES_BACK = "it goes back already"
+WENT_BACK = "it went back by itself"
+NOTHING_CHANGED = "it has changed nothing"
 
 _CONDITIONS = {
     Condition.STARTED: "to be started",
@@ -187,6 +192,11 @@ def rollout_failed(worker: str, problem: str, *, goes_back: bool) -> str:
 
 def rollout_ended(worker: str, progress: str) -> str:
     return f"the roll-out of {worker}: {progress}"
+
+
+def cannot_undo(worker: str, why: str) -> str:
+    """Such as "cannot undo a roll-out of web: there was none"."""
+    return f"cannot undo a roll-out of {worker}: {why}"
 
 
 def critical(instance: str, why: str) -> str:

@@ -26,9 +26,10 @@ from supervisord_lite.core.rollout import (
     Turn,
     Wait,
     judge,
+    why_not_undone,
 )
 from supervisord_lite.core.spec import Configuration, InstanceSpec, Kind, Strategy, UpdatePolicy
-from supervisord_lite.core.state import Instance, live_run
+from supervisord_lite.core.state import Fatal, Instance, live_run
 from supervisord_lite.core.values import replace
 
 
@@ -74,8 +75,18 @@ class Rollouts:
         rollout = self.by_worker.get(name.rpartition(":")[0])
         return rollout is not None and rollout.active and rollout.spare == name
 
-    def is_active(self, worker: str) -> bool:
-        return worker in self.by_worker and self.by_worker[worker].active
+    def is_to_replace(self, worker: str, names: Iterable[str]) -> bool:
+        """Whether one under way leads these to what is declared. An earlier manager may have died
+        when it had remembered a new configuration, and not yet the roll-out towards that.
+        """
+        known = self.by_worker.get(worker)
+        if known is None or not known.active:
+            return False
+        before = {spec.name: spec for spec in known.before}
+        declared = self._host.declared(worker).items()
+        back = all(before.get(name, spec) == spec for name, spec in declared)
+        leads_there = back or known.progress is Progress.UNDER_WAY
+        return leads_there and set(names) <= dict(known.runs).keys()
 
     def has_stopped(self, worker: str) -> bool:
         """Whether its last one has ended before all were replaced, and nothing was changed back."""
@@ -106,8 +117,9 @@ class Rollouts:
     def begin(
         self, worker: str, why: str, now: float, out: list[Command], *, restart: bool
     ) -> None:
-        """Bring the instances to the declared specs: those that are up and have to be restarted for
-        that, or all that are up if that is asked for (`restart`), each in its turn.
+        """Bring the instances to the declared specs, each in its turn: those that are up and have
+        to be restarted for that or, if that is asked for (`restart`), all that are up. What was
+        given up begins: if it stayed FATAL, the others would wait for it for ever.
         """
         members, declared = self._host.members(worker), self._host.declared(worker)
         ours = {name: one for name, one in members.items() if name in declared}
@@ -117,7 +129,7 @@ class Rollouts:
         runs = {
             name: one.last_run
             for name, one in ours.items()
-            if _is_up(one) and (every or restarts(one.spec, declared[name]))
+            if _is_given_up(one) or (_is_up(one) and (every or restarts(one.spec, declared[name])))
         }
         before = tuple(one.spec for one in ours.values())
         if going is not None:
@@ -166,10 +178,18 @@ class Rollouts:
     def undo(self, worker: str, now: float, out: list[Command]) -> None:
         """Back to what was before the last roll-out, by another one."""
         known = self.by_worker.get(worker)
-        if known is None or self._host.configuration is None:
+        if why := self.cannot_undo(worker):
+            out.append(Note(why, problem=True))
+        if why or known is None or self._host.configuration is None:
             return
         self._host.adopt_configuration(_with(self._host.configuration, known.before), out)
         self.begin(worker, reason.UNDONE, now, out, restart=False)
+
+    def cannot_undo(self, worker: str) -> str:
+        """Why the last roll-out of a worker cannot be undone, in a line; nothing if it can be."""
+        members, declared = self._host.members(worker), self._host.declared(worker)
+        why = why_not_undone(self.by_worker.get(worker), members, declared)
+        return reason.cannot_undo(worker, why) if why else ""
 
     def forget_others(self, workers: Iterable[str], out: list[Command]) -> None:
         """Only these workers are left."""
@@ -221,7 +241,8 @@ class Rollouts:
             if instance is None:
                 continue
             spec = declared.get(name, instance.spec)
-            event: InstanceEvent = RestartRequested((name,), reason.ROLLOUT)
+            why = rollout.why if rollout.restarts else reason.ROLLOUT
+            event: InstanceEvent = RestartRequested((name,), why)
             if instance.spec != spec:
                 event = SpecReplaced(spec)
             self._host.advance(name, event, now, out)
@@ -246,7 +267,8 @@ class Rollouts:
         runs = tuple(
             (name, one.last_run)
             for name, one in members.items()
-            if one.wanted and name in before and restarts(one.spec, before[name])
+            if name in before
+            and (_is_given_up(one) or (one.wanted and restarts(one.spec, before[name])))
         )
         changed = replace(
             rollout, progress=Progress.GOING_BACK, runs=runs, problem=problem, spare=None
@@ -275,6 +297,10 @@ class Rollouts:
 
 def _is_up(instance: Instance) -> bool:
     return live_run(instance.state) is not None and instance.wanted
+
+
+def _is_given_up(instance: Instance) -> bool:
+    return instance.wanted and isinstance(instance.state, Fatal)
 
 
 def _policy(declared: Mapping[str, InstanceSpec]) -> UpdatePolicy:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from supervisord_lite.core import reason
 from supervisord_lite.core.spec import InstanceSpec, Kind, Strategy, UpdatePolicy
 from supervisord_lite.core.state import (
     Blocked,
@@ -120,8 +121,9 @@ def judge(
     if rollout.spare is not None and rollout.spare in members:
         done.append(members[rollout.spare])
     begun = [one for one in done if one.last_run > runs.get(one.spec.name, 0)]
+    rest = [one for name, one in members.items() if name in targets and name not in runs]
     patient = rollout.progress is Progress.GOING_BACK or not policy.abort_on_failure
-    if problem := _failure(begun, runs, patient=patient):
+    if problem := _failure(begun, runs, patient=patient) or _gave_up(rest, rollout.began):
         return Failed(problem)
     # What is not RUNNING anyway is replaced first, and costs nothing.
     if idle := tuple(one.spec.name for one in due if not isinstance(one.state, Running)):
@@ -138,6 +140,23 @@ def judge(
     return Turn(tuple(one.spec.name for one in due[:room]))
 
 
+def why_not_undone(
+    rollout: Rollout | None, members: Mapping[str, Instance], targets: Mapping[str, InstanceSpec]
+) -> str:
+    """Why there is nothing to undo, or no way to undo it; nothing if there is both."""
+    if rollout is None:
+        return reason.NO_ROLLOUT
+    before = {spec.name: spec for spec in rollout.before}
+    beside = {rollout.spare} if rollout.active else set()
+    if before.keys() != members.keys() - beside:
+        return reason.RESIZED
+    if any(targets.get(name) != spec for name, spec in before.items()):
+        return ""
+    if rollout.progress is Progress.GOING_BACK:
+        return reason.GOES_BACK
+    return reason.WENT_BACK if rollout.progress is Progress.WENT_BACK else reason.NOTHING_CHANGED
+
+
 def _has_spare(
     rollout: Rollout, members: Mapping[str, Instance], targets: Mapping[str, InstanceSpec]
 ) -> bool:
@@ -150,7 +169,9 @@ def _has_spare(
 def _is_due(
     instance: Instance, targets: Mapping[str, InstanceSpec], runs: Mapping[str, int]
 ) -> bool:
-    """Whether it has yet to be touched. A start that is under way is new enough for a restart."""
+    """Whether it has yet to be touched. A start that is under way is new enough for a restart, and
+    what was given up is started once more.
+    """
     name, state = instance.spec.name, instance.state
     target = targets.get(name, instance.spec)
     if instance.spec is not target and instance.spec != target:
@@ -159,7 +180,7 @@ def _is_due(
         return False
     if isinstance(state, Parting | Stopping):
         return not state.asked
-    return isinstance(state, Running | Readying)
+    return isinstance(state, Running | Readying | Fatal)
 
 
 def _failure(replaced: list[Instance], runs: Mapping[str, int], *, patient: bool) -> str | None:
@@ -171,6 +192,16 @@ def _failure(replaced: list[Instance], runs: Mapping[str, int], *, patient: bool
         died = one.died > runs.get(one.spec.name, 0)
         failed = (one.attempts > 0 or died) and not patient
         if failed or over or isinstance(one.state, Fatal | Blocked):
+            return f"{one.spec.name}: {one.problem or 'has ended'}"
+    return None
+
+
+def _gave_up(rest: list[Instance], began: float) -> str | None:
+    """Why one without a turn has failed, if one has been given up meanwhile. It was not up when the
+    roll-out began, and so had its spec at once.
+    """
+    for one in rest:
+        if one.wanted and isinstance(one.state, Fatal) and one.state.at >= began:
             return f"{one.spec.name}: {one.problem or 'has ended'}"
     return None
 

@@ -8,6 +8,7 @@ Nothing is decided here, neither about one instance nor about the whole.
 from collections import deque
 from collections.abc import Iterable, Mapping
 
+from supervisord_lite.core import reason
 from supervisord_lite.core.alarms import Alarms
 from supervisord_lite.core.bonds import NOBODY, Bonds
 from supervisord_lite.core.command import CloseWriters, Command, OpenWriters
@@ -20,8 +21,8 @@ from supervisord_lite.core.event import (
     RunCondemned,
     SpecReplaced,
 )
-from supervisord_lite.core.moment import ALONE, OPEN, Around, Clock
-from supervisord_lite.core.spec import InstanceSpec, OnExit
+from supervisord_lite.core.moment import ALONE, OPEN, Around, Clock, Gate
+from supervisord_lite.core.spec import InstanceSpec, OnExit, Program
 from supervisord_lite.core.state import (
     Blocked,
     Exited,
@@ -39,6 +40,7 @@ from supervisord_lite.core.values import replace
 from supervisord_lite.core.worker import advance
 from supervisord_lite.core.writers import Writers
 
+_CLOSED = Gate(reason.SHUTDOWN)
 GATE_MOVED = GateMoved()
 _LOOKING = (Waiting, Blocked, Parting)  # the states that others may end by a change of theirs
 
@@ -57,7 +59,8 @@ class Roster:
         self.moved: dict[str, None] = {}
         self.ended: deque[Instance] = deque()
         self.hurry = 0
-        self.busy = 0  # instances with a process, their own or a hook's
+        self.busy: set[str] = set()  # who has a process, its own or a hook's
+        self._ends_all = False  # that is a shutdown, and nothing begins any more
         self._writers = Writers()
         self.agenda: deque[tuple[str, InstanceEvent]] = deque()
         self._alone = replace(ALONE, clock=clock)
@@ -123,7 +126,9 @@ class Roster:
 
     def _around(self, spec: InstanceSpec) -> Around:
         """What the others mean for an instance; for most of them nothing."""
-        clear = self.bonds.clear(spec.worker)
+        clear = not self.bonds.going_down or self.bonds.clear(spec.worker)
+        if self._ends_all:
+            return Around(_CLOSED, clear, self._alone.clock)
         gate = self.bonds.gate(spec) if spec.dependencies else OPEN
         if clear and gate is OPEN:
             return self._alone
@@ -143,12 +148,16 @@ class Roster:
             self.instances.pop(name, None)
         else:
             self.instances[name] = after
-        self.busy += is_busy(after) - (before is not None and is_busy(before))
+        if is_busy(after):
+            self.busy.add(name)
+        else:
+            self.busy.discard(name)
         self.alarms.set(name, None if gone else due(after))
         left = None if gone else after
         self._tell_others(before, left)
         if after.spec.on_exit is not OnExit.NOTHING and _has_just_ended(before, after):
             self.ended.append(after)
+            self._ends_all = self._ends_all or after.spec.on_exit is OnExit.SHUTDOWN
         return self._writers.count(before, left)
 
     def _tell_others(self, before: Instance | None, after: Instance | None) -> None:
@@ -204,7 +213,14 @@ class Roster:
         is restarted with them. Dependents come first, and what is up before what is down: nothing
         is to start upon what is about to go.
         """
-        along = dict.fromkeys(self._along(falling))
+        names = [name for name in falling if name in self.instances]
+        counting = [
+            other
+            for name in names
+            for other in self.bonds.counting_on(self.instances[name])
+            if other not in events
+        ]
+        along = dict.fromkeys((*counting, *self._along((*names, *counting))))
         concerned = [name for name in {**along, **events} if name in self.instances]
         for name in sorted(self.bonds.downwards(concerned), key=self._is_down):
             if name in along:
@@ -240,6 +256,16 @@ class Roster:
         dependencies = self.instances[name].spec.dependencies
         lost = next((one.worker for one in dependencies if one.restart_with), "")
         self.advance(name, DependencyLost(lost), now, out)
+
+
+def stranger_called(name: str) -> Instance:
+    """One for a run of which only the name is known. Its empty program never runs: the instance is
+    held until a configuration declares it, and retired by one that does not.
+    """
+    worker, _, number = name.rpartition(":")
+    known = worker if number.isdecimal() else name
+    spec = InstanceSpec(name, known, int(number) if known == worker else 0, Program((), "/"))
+    return Instance(spec, held=True)
 
 
 def _has_just_ended(before: Instance | None, after: Instance) -> bool:

@@ -169,7 +169,7 @@ class Condition(StrEnum):
     READY = "ready"  # RUNNING: its readiness probe, where it has one, has succeeded
     HEALTHY = "healthy"  # RUNNING, and its health check says so
     SUCCEEDED = "succeeded"  # EXITED with a success code
-    COMPLETED = "completed"  # EXITED, however
+    COMPLETED = "completed"  # EXITED, however, or given up (FATAL)
 
 
 class OnFailedDependency(StrEnum):

@@ -21,9 +21,9 @@ from supervisord_lite.core.event import (
 from supervisord_lite.core.hooks import Ended
 from supervisord_lite.core.ladder import (
     depart,
-    ending,
     leftover_rungs,
     stand,
+    stopping,
     sweep_leftovers,
 )
 from supervisord_lite.core.moment import Moment
@@ -142,7 +142,7 @@ def _sweep(
 
 def _leftovers(instance: Instance, state: Parting, fact: MainExited, at: Moment) -> Step:
     """The main process is gone before anybody has signalled it; what it left behind is swept."""
-    swept = ending(state, leftover_rungs(state.rungs), fact.exit)
+    swept = stopping(state, leftover_rungs(state.rungs), fact.exit)
     return stand(instance, swept, 0, at.now)
 
 

@@ -110,7 +110,11 @@ def booted(*specs: InstanceSpec, stop_deadline: float | None = None) -> Fleet:
 
 def restored(fleet: Fleet, *, held: bool = False, of: Configuration | None = None) -> Fleet:
     return Fleet.restore(
-        of or fleet.configuration, fleet.instances.values(), held=held, shutdown=fleet.shutdown
+        of or fleet.configuration,
+        fleet.instances.values(),
+        held=held,
+        shutdown=fleet.shutdown,
+        rollouts=fleet.rollouts.values(),
     )
 
 

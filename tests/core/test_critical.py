@@ -1,5 +1,7 @@
 """Critical workers: whose end is the end of all, or of all runs."""
 
+from dataclasses import replace
+
 import pytest
 
 from supervisord_lite.core.command import Command, Finish, RememberFleet, Signal, Spawn
@@ -18,7 +20,9 @@ from supervisord_lite.core.spec import (
     Condition,
     Dependency,
     InstanceSpec,
+    Kind,
     OnExit,
+    OnFailedDependency,
     RestartLimit,
     RestartPolicy,
     When,
@@ -107,6 +111,25 @@ def test_nothing_is_started_upon_its_end() -> None:
     fleet.step(Configured(configuration(critical(), waits)), 100.0)
     fleet.step(Spawned("app:0", 1, 7), 100.0)
     assert not any(isinstance(command, Spawn) for command in ends(fleet, "app:0"))
+
+
+def test_nothing_begins_once_a_configuration_has_brought_its_end() -> None:
+    """What the same configuration starts is either started before the shutdown, or not at all."""
+    failed = spec("db:0", kind=Kind.TASK, restart=ONCE)
+    patient = Dependency("db", Condition.SUCCEEDED, OnFailedDependency.WAIT)
+    app, first = critical(dependencies=(patient,)), spec("first:0", dependencies=(patient,))
+    fleet = Fleet()
+    fleet.step(Configured(configuration(failed, first, app)), 100.0)
+    fleet.step(Spawned("db:0", 1, 7), 100.0)
+    ends(fleet, "db:0")
+    blocked = replace(app, dependencies=(Dependency("db", Condition.SUCCEEDED),))
+    last = spec("last:0")
+    applied = configuration(failed, replace(first, dependencies=()), blocked, last)
+    commands = fleet.step(Configured(applied), 120.0)
+    spawns = [place for place, one in enumerate(commands) if isinstance(one, Spawn)]
+    assert fleet.shutdown is not None
+    assert spawns
+    assert max(spawns) < commands.index(RememberFleet(fleet.shutdown))
 
 
 def test_all_may_be_restarted() -> None:

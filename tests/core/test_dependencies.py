@@ -1,5 +1,7 @@
 """Dependencies: what has to be there before a start, and what goes down before what."""
 
+from dataclasses import replace
+
 import pytest
 
 from supervisord_lite.core.command import Command, Signal, Spawn
@@ -265,6 +267,19 @@ def test_restart_with_takes_dependents_along() -> None:
     assert signalled(exits(fleet, "web:0", 106.0)) == ["db:0"]
     assert spawned(exits(fleet, "db:0", 107.0)) == ["db:0"]
     assert spawned(fleet.step(Spawned("db:0", 2, 9), 108.0)) == ["web:0"]
+
+
+def test_stopping_what_has_ended_takes_along_what_counts_on_its_end() -> None:
+    """It goes down before all else that it depends on, if that is stopped with it."""
+    task = spec("migrate:0", kind=Kind.TASK)
+    counts = needs("web:0", "migrate", on=Condition.SUCCEEDED, along=True)
+    web = replace(counts, dependencies=(*counts.dependencies, Dependency("db")))
+    fleet = up(task, spec("db:0"), web)
+    exits(fleet, "migrate:0", 101.0, WELL)
+    fleet.step(Spawned("web:0", 1, 9), 102.0)
+    stopped = StopRequested(("migrate:0", "db:0"))
+    assert signalled(fleet.step(stopped, 105.0)) == ["web:0"]
+    assert signalled(exits(fleet, "web:0", 106.0)) == ["db:0"]
 
 
 def test_what_is_condemned_takes_dependents_along_in_order() -> None:

@@ -167,10 +167,13 @@ TOLD = {
     "BACKOFF_OVER",
     "CHANGED",
     "DEPENDENCIES_MET",
+    "GOES_BACK",
     "HEALTHY",
     "HOLD_LIFTED",
     "HOOKS_OVER",
     "MISSED",
+    "NOTHING_CHANGED",
+    "NO_ROLLOUT",
     "ON_SCHEDULE",
     "PROGRAM_CHANGED",
     "QUEUED",
@@ -178,6 +181,7 @@ TOLD = {
     "RECOVERED",
     "REPLACED",
     "REPLACES",
+    "RESIZED",
     "RESTARTS",
     "RESTART_REQUESTED",
     "ROLLOUT",
@@ -189,6 +193,7 @@ TOLD = {
     "STOPPED",
     "STOP_REQUESTED",
     "UNDONE",
+    "WENT_BACK",
 }
 HOOK = HookRun(HookPoint.POST_STOP, 4, 160.0)
 WAITED_FOR: dict[str, tuple[Instance, list[str]]] = {

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from supervisord_lite.core.command import Command, Note, Signal, Spawn
 from supervisord_lite.core.event import (
     AlarmRang,
@@ -21,14 +23,23 @@ from supervisord_lite.core.spec import (
     InstanceSpec,
     Kind,
     Program,
+    RestartLimit,
     RestartPolicy,
     Strategy,
     UpdatePolicy,
     When,
 )
-from supervisord_lite.core.state import Parting, Running, Starting, Stopped, Stopping
+from supervisord_lite.core.state import (
+    Backoff,
+    Fatal,
+    Parting,
+    Running,
+    Starting,
+    Stopped,
+    Stopping,
+)
 
-from .make import WELL, configuration, restored, spec
+from .make import WELL, configuration, restored, spec, whys
 
 STEADY = RestartPolicy(stable_after=0.0)
 OLD, NEW = Program(("serve", "1"), "/srv"), Program(("serve", "2"), "/srv")
@@ -203,6 +214,104 @@ def test_undo_goes_back_by_turns() -> None:
     for number, now in ((0, 301.0), (1, 302.0)):
         replaced(fleet, f"web:{number}", now)
     assert all(one.spec.program == OLD for one in fleet.instances.values())
+
+
+@pytest.mark.parametrize(
+    ("before", "why"),
+    [
+        ([], "there was none"),
+        ([RolloutRequested(("web",))], "it has changed nothing"),
+        (
+            [Configured(rolling(2, NEW)), Configured(rolling(3, NEW))],
+            "it has another number of instances since",
+        ),
+    ],
+)
+def test_what_cannot_be_undone_is_refused(before: list[Event], why: str) -> None:
+    """Nothing happens but that it is told, once, why not."""
+    fleet = up(rolling(2))
+    for event in before:
+        fleet.step(event, 200.0)
+    told = f"cannot undo a roll-out of web: {why}"
+    assert fleet.cannot_undo("web") == told
+    assert fleet.step(RolloutUndone(("web",)), 300.0) == [Note(told, problem=True)]
+
+
+def test_a_roll_out_that_went_back_by_itself_cannot_be_undone() -> None:
+    """Neither then, nor while it goes back."""
+    fleet = up(rolling(2))
+    fleet.step(Configured(rolling(2, NEW)), 200.0)
+    fleet.step(MainExited("web:0", 1, WELL, emptied=True), 201.0)
+    fleet.step(SpawnFailed("web:0", 2, "exec", 2, ""), 201.1)
+    assert fleet.cannot_undo("web") == "cannot undo a roll-out of web: it goes back already"
+    fleet.step(Spawned("web:0", 3, 9), 201.2)
+    assert progress(fleet) is Progress.WENT_BACK
+    assert fleet.cannot_undo("web") == "cannot undo a roll-out of web: it went back by itself"
+
+
+def test_a_start_first_roll_out_can_be_undone_while_its_spare_starts() -> None:
+    """The spare is none of those that there were before."""
+    fleet = up(start_first(2))
+    fleet.step(Configured(start_first(2, NEW)), 200.0)
+    assert not fleet.cannot_undo("web")
+    fleet.step(RolloutUndone(("web",)), 201.0)
+    assert fleet.instances["web:2"].retiring
+    assert away(fleet) == ["web:2"]
+
+
+def test_a_restart_by_turns_says_what_has_asked_for_it() -> None:
+    """Such as a file that has changed: in the roll-out, and at each turn."""
+    fleet = up(rolling(2))
+    commands = fleet.step(RolloutRequested(("web",), "changed: app.py"), 200.0)
+    assert fleet.rollouts["web"].why == "changed: app.py"
+    assert whys(commands) == ["changed: app.py"]
+    assert whys(replaced(fleet, "web:0", 201.0))[-1] == "changed: app.py"
+
+
+def test_a_restart_by_turns_begins_with_what_was_given_up() -> None:
+    """What is FATAL is never RUNNING by itself, and the others would wait for it for ever."""
+    known = dict(up(rolling(3)).instances)
+    known["web:1"] = replace(known["web:1"], state=Fatal("failed", 150.0))
+    fleet = Fleet.restore(rolling(3), known.values(), held=False, shutdown=None)
+    commands = fleet.step(RolloutRequested(("web",)), 201.0)
+    assert (spawned(commands), signalled(commands)) == (["web:1"], [])
+    assert signalled(fleet.step(Spawned("web:1", 2, 9), 202.0)) == ["web:0"]
+
+
+def test_what_had_no_turn_may_fail_too() -> None:
+    """It was not up, has the new program at once, and cannot be started with it."""
+    once = RestartPolicy(stable_after=0.0, limit=RestartLimit(1, 60.0))
+
+    def config(program: Program) -> Configuration:
+        applied = start_first(2, program)
+        return replace(
+            applied, instances=tuple(replace(i, restart=once) for i in applied.instances)
+        )
+
+    fleet = Fleet()
+    fleet.step(Configured(config(OLD)), 100.0)
+    fleet.step(Spawned("web:1", 1, 7), 100.0)
+    known = dict(fleet.instances)
+    known["web:0"] = replace(known["web:0"], state=Backoff(210.0, "exit code 1"))
+    fleet = Fleet.restore(config(OLD), known.values(), held=False, shutdown=None)
+    fleet.step(Configured(config(NEW)), 200.0)
+    fleet.step(SpawnFailed("web:0", 2, "exec", 2, ""), 201.0)
+    assert progress(fleet) is Progress.GOING_BACK
+
+
+def test_turns_are_taken_when_a_manager_dies_as_it_overtakes_a_roll_out() -> None:
+    """It has remembered the new configuration and no more: what is remembered of the roll-out is
+    about another one, on its way back.
+    """
+    fleet = up(rolling(3))
+    fleet.step(Configured(rolling(3, NEW)), 200.0)
+    fleet.step(MainExited("web:0", 1, WELL, emptied=True), 201.0)
+    fleet.step(SpawnFailed("web:0", 2, "exec", 2, ""), 201.1)
+    assert progress(fleet) is Progress.GOING_BACK
+    again = restored(fleet, of=rolling(3, Program(("serve", "3"), "/srv")))
+    assert signalled(again.recover(202.0)) == []
+    assert away(again) == ["web:0"]
+    assert progress(again) is Progress.UNDER_WAY
 
 
 # --------------------------------------------------------------------------- start-first
