@@ -208,7 +208,7 @@ class Service:
         self._refuse_during_shutdown()
         workers = workers_of(names, self._fleet.instances)
         if undo:
-            self._refuse_without_rollout(workers)
+            self._refuse_without_way_back(workers)
         self._refuse_other_than_services(workers)
         self._core.take(RolloutUndone(workers) if undo else RolloutRequested(workers))
         await self._link.drained()
@@ -225,17 +225,11 @@ class Service:
             if kind is not Kind.SERVICE:
                 raise Refused(f"cannot roll out {worker}: it is a {kind}")
 
-    def _refuse_without_rollout(self, workers: Iterable[str]) -> None:
-        without = [worker for worker in workers if worker not in self._fleet.rollouts]
-        if without:
-            raise Refused(f"cannot undo a roll-out of {', '.join(without)}: there was none")
+    def _refuse_without_way_back(self, workers: Iterable[str]) -> None:
+        """What cannot be undone of one worker is not undone of the others either."""
         for worker in workers:
-            rollout = self._fleet.rollouts[worker]
-            beside = {rollout.spare} if rollout.active else set()
-            members = self._fleet.bonds.members(worker).keys() - beside
-            if {spec.name for spec in rollout.before} != members:
-                why = "it has another number of instances since"
-                raise Refused(f"cannot undo a roll-out of {worker}: {why}")
+            if why := self._fleet.cannot_undo(worker):
+                raise Refused(why)
 
     # ---------------------------------------------------------------- waiting
 

@@ -173,8 +173,15 @@ class Daemon:
 
     def pid(self, name: str) -> int:
         """The pid of an instance, as soon as it is RUNNING."""
-        self.await_state(name, "RUNNING")
-        return int(self.row(name)["pid"])
+        pids: list[int] = []
+
+        def runs() -> bool:
+            row = self.row(name)  # one look: it may be gone at the next
+            pids[:] = [row["pid"]] if row["state"] == "RUNNING" else []
+            return bool(pids)
+
+        self.until(runs)
+        return pids[0]
 
     def await_state(self, name: str, state: str) -> None:
         self.until(lambda: self.state(name) == state)

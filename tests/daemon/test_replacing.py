@@ -3,6 +3,9 @@
 import socket
 from typing import Any
 
+import pytest
+
+from supervisord_lite.client import ApiError
 from tests.daemon.conftest import Daemon
 
 SERVER = """
@@ -117,7 +120,9 @@ def test_a_roll_out_survives_every_death(daemon: Daemon) -> None:
 
 
 def test_going_back_survives_the_manager(daemon: Daemon) -> None:
-    """A bad version with more instances than before: what was is again, whoever dies meanwhile."""
+    """A bad version with more instances than before: what was is again, whoever dies meanwhile, and
+    there is nothing left to undo.
+    """
     (daemon.directory / "good-1").touch()
     more: dict[str, Any] = {"update": "rolling", "environment": {"VERSION": "1"}}
     daemon.run({"web": sleeper("1", instances=2, **more)})
@@ -129,3 +134,5 @@ def test_going_back_survives_the_manager(daemon: Daemon) -> None:
     daemon.until(lambda: progress(daemon) == "went back")
     daemon.until(lambda: len(daemon.client.workers("web")) == 2 == running(daemon, "web"))
     assert versions(daemon, "web") == {"1"}
+    with pytest.raises(ApiError, match="cannot undo a roll-out of web: it went back by itself"):
+        daemon.client.rollout_undo(["web"])

@@ -471,7 +471,7 @@ def test_a_worker_that_is_updated_one_by_one_is_rolled_out(play: Play) -> None:
             *(place.instance(running(), name=name, update=ROLLING) for name in names)
         )
         place.write("app.py")
-        assert await place.event() == RolloutRequested(("web",))
+        assert await place.event() == RolloutRequested(("web",), "changed: app.py")
         assert place.events.empty()
 
     play(story)

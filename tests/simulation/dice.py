@@ -6,8 +6,8 @@ shorter without becoming another one.
 """
 
 from collections.abc import Sequence
-from hashlib import blake2b
 from typing import TypeVar
+from zlib import crc32
 
 T = TypeVar("T")
 
@@ -17,17 +17,15 @@ _GAMMA = 0x9E3779B97F4A7C15
 
 class Dice:
     """The minimal standard generator (Park, Miller: Random Number Generators: Good Ones Are Hard
-    to Find, 1988; the multiplier is that of 1993): a world rolls millions of times, its key is a
-    hash, and one product of small numbers is all that a roll costs. Each method rolls by itself,
-    for a call would cost as much again.
+    to Find, 1988; the multiplier is that of 1993), begun at a hash of the key: a world makes many
+    dice and rolls them often. Each method rolls by itself, for a call would cost as much again.
     """
 
     __slots__ = ("_key", "_state")
 
     def __init__(self, *key: object) -> None:
-        digest = blake2b(repr(key).encode(), digest_size=8).digest()
-        self._key = int.from_bytes(digest, "big")
-        self._state = 1 + self._key % (_MODULUS - 1)
+        self._key = crc32(repr(key).encode()) * _GAMMA
+        self._state = 1 + (self._key >> 32) % (_MODULUS - 1)
 
     def begin_again(self, time: float) -> None:
         """From here on the numbers follow from the key and this time."""

@@ -92,7 +92,7 @@ class Inspector:
         step.view.apply(command)
 
     def _spawn(self, step: Step, command: Spawn) -> None:
-        ends = step.fleet.shutting_down and not isinstance(step.event, Recovered)
+        ends = step.view.shutdown is not None and not isinstance(step.event, Recovered)
         require(not ends, "ordered a spawn during a shutdown", command)
 
     def _remember(self, step: Step, command: Remember) -> None:
@@ -102,12 +102,14 @@ class Inspector:
         before, after = step.view.instances.get(command.instance), command.value
         step.view.put(after)
         step.changes.append((before, after))
+        if before is None or before.spec is not after.spec:
+            self._lives.changed(step, before, after)
         self._starts.changed(step, before, after)
         self._tries.changed(step, before, after)
         if isinstance(after.state, Stopping):
             self._stops.changed(step, before, after)
-        if self.view.rollouts:
-            self._turns.changed(step, before, after)
+        if before is not None and isinstance(before.state, Running) and self.view.rollouts:
+            self._turns.changed(step, after)
         if after.spec.kind is Kind.JOB:
             self._times.changed(step, before, after)
         if after.retiring:

@@ -51,10 +51,6 @@ PATIENCE = 4.0  # seconds that somebody must wait at least for a hook that he ha
 BEFORE_A_START = (HookPoint.PRE_START, HookPoint.PRE_STOP, HookPoint.POST_STOP)
 
 
-def _no_order(_: Command) -> None:
-    """For those who watch, whom nobody plays here."""
-
-
 class Keeper:
     """Mechanism, virtual: `runs` holds one unburied run of each name at most."""
 
@@ -77,7 +73,7 @@ class Keeper:
         self.finished: Finish | None = None
         self.happenings: list[tuple[float, int, Callable[..., None], tuple[object, ...]]] = []
         self._count = 0
-        self._orders: dict[type, Callable[..., None]] = {
+        self._orders: dict[type, Callable[..., None] | None] = {
             Remember: self._remember,
             RememberFleet: self._remember_fleet,
             RememberRollout: self._remember_rollout,
@@ -90,8 +86,8 @@ class Keeper:
             OpenWriters: self._open,
             CloseWriters: self._close,
             Finish: self._finish,
-            Announce: _no_order,
-            Note: _no_order,
+            Announce: None,  # for those who watch, whom nobody plays here
+            Note: None,
         }
 
     # ------------------------------------------------------------- time
@@ -110,7 +106,9 @@ class Keeper:
 
     def obey(self, packet: Iterable[Command]) -> None:
         for command in packet:
-            self._orders[type(command)](command)
+            order = self._orders[type(command)]
+            if order is not None:
+                order(command)
 
     def _remember(self, order: Remember) -> None:
         self.remembered[order.instance] = order.value

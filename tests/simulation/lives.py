@@ -36,7 +36,15 @@ from .view import View
 
 
 class Lives:
-    """What is true of every instance after every step, whatever has happened."""
+    """What is true of every instance after every step, whatever has happened. What it is given to
+    run is what was declared then.
+    """
+
+    def changed(self, step: Step, before: Instance | None, after: Instance) -> None:
+        if before is not None and before.spec == after.spec:
+            return
+        is_stranger = not after.spec.program.argv
+        require(is_stranger or step.view.declares(after.spec), "a spec of nobody", before, after)
 
     def ended(self, step: Step, before: Instance | None, instance: Instance) -> None:
         at, deadline = due(instance), step.deadline

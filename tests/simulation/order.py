@@ -44,7 +44,8 @@ class Starts:
             self._prepared[hook[1]] = event.run, event.exit.code
 
     def changed(self, step: Step, before: Instance | None, after: Instance) -> None:
-        if step.has_begun(before, after):
+        is_same = before is not None and after.last_run == before.last_run
+        if not is_same and step.has_begun(before, after):
             self._begun(step, before, after)
         state = after.state
         was = before.state if before is not None else None

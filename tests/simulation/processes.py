@@ -59,7 +59,10 @@ class Run:
     def empty(self) -> bool:
         if self.main.alive:
             return False
-        return not self.descendants or not any(process.alive for process in self.descendants)
+        for process in self.descendants:  # noqa: SIM110 - a generator costs more than it looks at
+            if process.alive:
+                return False
+        return True
 
     def targets(self, to: Target) -> list[Process]:
         """Whom a signal reaches; a process in a session of its own is out of the group."""

@@ -31,6 +31,7 @@ from .view import View
 if TYPE_CHECKING:
     from .world import World
 
+RECENTLY = 60.0  # seconds
 _WENT_BACK = (Progress.GOING_BACK, Progress.WENT_BACK, Progress.STOPPED)
 
 
@@ -118,9 +119,11 @@ def _is_what_the_file_says(world: "World", view: View) -> None:
     for name, spec in applied.items():
         rollout = view.rollouts.get(spec.worker)
         unfinished = rollout is not None and (rollout.active or _has_stopped(rollout))
+        # What it has not replaced may be what one before it has made of it, which it overtook.
+        left = name in dict(rollout.runs) if rollout is not None and unfinished else False
         old = rollout.before if rollout is not None and unfinished else ()
         instance = fleet.instances[name]
-        require(instance.spec in (spec, *old), "not what was applied", instance, spec)
+        require(left or instance.spec in (spec, *old), "not what was applied", instance, spec)
     for rollout in view.rollouts.values():
         require(not rollout.active or _is_held_up(rollout, view), "a roll-out is stuck", rollout)
 
@@ -160,7 +163,7 @@ def _is_held_up(rollout: Rollout, view: View) -> bool:
 def _is_as_good_as_new(world: "World") -> None:
     """A fleet that is restored from what the keeper remembers is the same and has nothing to do."""
     keeper, fleet = world.keeper, world.fleet
-    if any(_restarts_all(one) for one in fleet.instances.values()):
+    if any(_restarts_all(one, keeper.now) for one in fleet.instances.values()):
         return  # a recovery takes up what its end was to lead to
     fresh = Fleet.restore(
         keeper.configuration,
@@ -176,8 +179,10 @@ def _is_as_good_as_new(world: "World") -> None:
     require(fresh.deadline() == fleet.deadline(), "deadlines differ after a recovery")
 
 
-def _restarts_all(instance: Instance) -> bool:
-    ended = isinstance(instance.state, Exited | Fatal | Blocked)
+def _restarts_all(instance: Instance, now: float) -> bool:
+    """Whether it has ended so lately that everything may have to be restarted yet."""
+    state = instance.state
+    ended = isinstance(state, Exited | Fatal) and now - state.at <= RECENTLY
     return ended and instance.spec.on_exit is OnExit.RESTART_ALL
 
 

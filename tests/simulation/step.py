@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from supervisord_lite.core import reason
 from supervisord_lite.core.command import Announce, Command
 from supervisord_lite.core.event import (
     Configured,
@@ -10,6 +11,7 @@ from supervisord_lite.core.event import (
     KeeperFact,
     MainExited,
     Recovered,
+    RolloutRequested,
     Spawned,
     SpawnFailed,
 )
@@ -53,7 +55,7 @@ class Step:
     def goes_down_with(self, name: str, worker: str) -> bool:
         """Whether an instance on its way down had to go before this worker: not if it depends on it
         only now or was down before, nor if a configuration has it replaced by turns, or lose what
-        it depends on.
+        it depends on, nor if its turn in a roll-out has come just now for whatever else happened.
         """
         before = next((one for one, after in self.changes if after.spec.name == name), None)
         if before is not None:
@@ -61,6 +63,8 @@ class Step:
             if not bound or not (live_run(before.state) is not None or before.hooks):
                 return False
         if not isinstance(self.event, Configured):
+            if reason.ROLLOUT in self.whys(name) and not isinstance(self.event, RolloutRequested):
+                return False
             return not self.view.instances[name].retiring  # a spare that is needed no more
         rollout = self.view.rollouts.get(name.rpartition(":")[0])
         by_turns = rollout is not None and rollout.active

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from supervisord_lite.core import (
-    applying,
     bonds,
     fleet,
     hooks,
@@ -22,6 +21,7 @@ from supervisord_lite.core import (
     told,
     worker,
 )
+from supervisord_lite.core.applying import Applying
 from supervisord_lite.core.command import Bury, Command, Signal, Spawn
 from supervisord_lite.core.event import (
     Event,
@@ -33,13 +33,13 @@ from supervisord_lite.core.event import (
 from supervisord_lite.core.fleet import Fleet
 from supervisord_lite.core.moment import Moment
 from supervisord_lite.core.schedule import Reckoning
-from supervisord_lite.core.spec import Target
+from supervisord_lite.core.spec import Configuration, Target
 from supervisord_lite.core.state import Instance, Readying, Running
 
 from .campaign import play
 from .test_simulation import ActsBeforeItRemembers
 
-EVENTS = 60_000
+EVENTS = 100_000
 
 
 class StartsDuringShutdown(Fleet):
@@ -157,6 +157,10 @@ def _no_floor(*_: object, **__: object) -> int:
     return 0
 
 
+def _is_not_remembered(self: Applying, configuration: Configuration, _: list[Command]) -> None:
+    _ADOPT(self, configuration, [])
+
+
 def _is_ready_at_once(instance: Instance, fact: Spawned, at: Moment) -> object:
     after, orders, why = _SPAWNED(instance, fact, at)
     state = after.state
@@ -190,6 +194,7 @@ def _ignores(*_: object, **__: object) -> None:
     return None
 
 
+_ADOPT: Any = Applying.adopt_configuration
 _SPAWNED: Any = vars(told)["_spawned"]
 _RECKON: Any = vars(jobs)["reckon"]
 _TICK: Any = vars(jobs)["tick"]
@@ -218,7 +223,8 @@ _TICK: Any = vars(jobs)["tick"]
         (jobs, "tick", _passes_over, "a time came to nothing"),
         (jobs, "_overlap", _queues, "queued what was to be skipped"),
         (fleet.Fleet, "_act_on_end", _ignores, "a critical end"),
-        (applying.Applying, "_removed", lambda _: [], "another fleet"),
+        (Applying, "_removed", lambda _: [], "another fleet"),
+        (Applying, "adopt_configuration", _is_not_remembered, "a spec of nobody"),
     ],
 )
 def test_a_broken_rule_is_found_out(

@@ -13,9 +13,8 @@ _BY_TURNS = {reason.ROLLOUT, reason.PROGRAM_CHANGED}
 class Turns:
     """Deaths by themselves, and what operators do, are nobody's fault."""
 
-    def changed(self, step: Step, before: Instance | None, after: Instance) -> None:
-        if before is None or not isinstance(before.state, Running) or not step.view.rollouts:
-            return
+    def changed(self, step: Step, after: Instance) -> None:
+        """It was RUNNING."""
         state, worker = after.state, after.spec.worker
         if not isinstance(state, Parting | Stopping) or not state.asked:
             return

@@ -44,6 +44,7 @@ class View:
         self.rollouts: dict[str, Rollout] = {}
         self.configuration: Configuration | None = None
         self.declared: dict[str, dict[str, InstanceSpec]] = {}
+        self._spares: dict[str, InstanceSpec] = {}
         self.shutdown: Shutdown | None = None
 
     @classmethod
@@ -78,6 +79,7 @@ class View:
         self.configuration, self.declared = configuration, {}
         for spec in configuration.instances:
             self.declared.setdefault(spec.worker, {})[spec.name] = spec
+        self._spares = {spec.name: spec for spec in configuration.spares}
 
     def put(self, value: Instance) -> None:
         name, before = value.spec.name, self.instances.get(value.spec.name)
@@ -85,7 +87,9 @@ class View:
         if old is not value.spec.dependencies:
             self._bind(name, old, value.spec.dependencies)
         self.instances[name] = value
-        self.workers.setdefault(value.spec.worker, {})[name] = value
+        if before is None:
+            self.workers.setdefault(value.spec.worker, {})
+        self.workers[value.spec.worker][name] = value
 
     def _drop(self, name: str) -> None:
         value = self.instances.pop(name, None)
@@ -100,6 +104,11 @@ class View:
             self.dependents.setdefault(dependency.worker, set()).add(name)
 
     # ------------------------------------------------------------- questions
+
+    def declares(self, spec: InstanceSpec) -> bool:
+        """Whether the configuration has this spec, for an instance or for a spare."""
+        declared = self.declared.get(spec.worker, {}).get(spec.name)
+        return spec in (declared, self._spares.get(spec.name))
 
     def members(self, worker: str) -> list[Instance]:
         """The instances of a worker that are not about to leave."""

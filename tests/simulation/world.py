@@ -111,8 +111,13 @@ class World:
             self.tell(keeper.facts.popleft())
         elif orders:
             keeper.obey(orders.popleft())
+        elif not keeper.happenings:
+            self.quiet = True
+        elif self._deadline is not None and self._deadline <= keeper.happenings[0][0]:
+            keeper.now = max(keeper.now, self._deadline)
+            self.tell(AlarmRang())
         else:
-            self._let_time_pass()
+            keeper.happen()
         if keeper.shutdown is not None:
             self._watch_shutdown(keeper.shutdown)
 
@@ -122,16 +127,6 @@ class World:
             self._moment = self.keeper.now
             self._dice.begin_again(self._moment)
         return self._dice
-
-    def _let_time_pass(self) -> None:
-        keeper, deadline = self.keeper, self._deadline
-        if not keeper.happenings:
-            self.quiet = True
-        elif deadline is not None and deadline <= keeper.happenings[0][0]:
-            keeper.now = max(keeper.now, deadline)
-            self.tell(AlarmRang())
-        else:
-            keeper.happen()
 
     def _watch_shutdown(self, shutdown: Shutdown) -> None:
         if self.ending is None:

@@ -158,7 +158,7 @@ class FileWatch:
                 workers[instance.spec.worker].append(instance)
         for worker, instances in workers.items():
             if self._is_rolled_out(worker, instances[0], watched):
-                self._take(RolloutRequested((worker,)))
+                self._take(RolloutRequested((worker,), _why(instances[0], paths)))
             else:
                 self._deal_with_each(instances, paths)
 
