@@ -12,6 +12,7 @@ from supervisord_lite.core.event import (
     MainExited,
     Recovered,
     RolloutRequested,
+    RolloutUndone,
     Spawned,
     SpawnFailed,
 )
@@ -20,6 +21,7 @@ from supervisord_lite.core.state import Instance, live_run
 
 from .view import View
 
+BY_TURNS = frozenset((reason.ROLLOUT, reason.PROGRAM_CHANGED))
 FACTS = (Spawned, SpawnFailed, MainExited, Emptied)
 
 
@@ -63,7 +65,8 @@ class Step:
             if not bound or not (live_run(before.state) is not None or before.hooks):
                 return False
         if not isinstance(self.event, Configured):
-            if reason.ROLLOUT in self.whys(name) and not isinstance(self.event, RolloutRequested):
+            asked = isinstance(self.event, RolloutRequested | RolloutUndone)
+            if not asked and not BY_TURNS.isdisjoint(self.whys(name)):
                 return False
             return not self.view.instances[name].retiring  # a spare that is needed no more
         rollout = self.view.rollouts.get(name.rpartition(":")[0])

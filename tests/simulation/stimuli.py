@@ -6,7 +6,7 @@ everything was removed that a violation did not need.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from heapq import heapify, heappop, heappush
+from heapq import heapify, heapreplace
 
 from .dice import Dice
 
@@ -43,6 +43,6 @@ def script(seed: str, size: int) -> Iterator[Stimulus]:
     coming = [(dice[kind].uniform(0.0, 2.0 * mean), kind) for kind, mean in means.items()]
     heapify(coming)
     while True:
-        time, kind = heappop(coming)
+        time, kind = coming[0]
         yield Stimulus(time, kind, dice[kind].below(1 << 32))
-        heappush(coming, (time + dice[kind].uniform(0.0, 2.0 * means[kind]), kind))
+        heapreplace(coming, (time + dice[kind].uniform(0.0, 2.0 * means[kind]), kind))

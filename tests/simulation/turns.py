@@ -1,13 +1,10 @@
 """The judge of roll-outs: none takes an instance down that would leave too few RUNNING."""
 
-from supervisord_lite.core import reason
 from supervisord_lite.core.spec import Kind, Strategy
 from supervisord_lite.core.state import Instance, Parting, Running, Stopping
 
 from .invariant import require
-from .step import Step
-
-_BY_TURNS = {reason.ROLLOUT, reason.PROGRAM_CHANGED}
+from .step import BY_TURNS, Step
 
 
 class Turns:
@@ -18,7 +15,7 @@ class Turns:
         state, worker = after.state, after.spec.worker
         if not isinstance(state, Parting | Stopping) or not state.asked:
             return
-        if after.retiring or not after.wanted or not _BY_TURNS & set(step.whys(after.spec.name)):
+        if after.retiring or not after.wanted or BY_TURNS.isdisjoint(step.whys(after.spec.name)):
             return
         rollout = step.view.rollouts.get(worker)
         declared = step.view.declared.get(worker, {})

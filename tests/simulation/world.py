@@ -28,7 +28,7 @@ from .prober import Prober
 from .step import Step
 from .stimuli import Stimulus, script
 
-RECENT = 40  # steps
+RECENT = 20  # steps, as many as are shown when something does not hold
 FACT_FIRST = 2 / 3  # where a fact and orders are both on their way
 
 
