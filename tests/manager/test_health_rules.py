@@ -13,6 +13,7 @@ from supervisord_lite.manager.probes.health_rules import (
     first_try,
     lost,
     next_try,
+    opening_try,
 )
 
 CHECK = HealthCheck(TcpProbe("127.0.0.1", 1), interval=10.0, retries=3, jitter=0.1)
@@ -105,6 +106,15 @@ def test_instances_are_spread_by_their_names() -> None:
 def test_without_jitter_the_first_try_is_at_once() -> None:
     """A spread of nothing spreads nothing."""
     assert first_try("web:0", HealthCheck(CHECK.probe, jitter=0.0), 100.0) == 100.0
+
+
+@given(st.floats(0, 1e6), st.floats(0.01, 1e4), st.floats(0, 1e4))
+def test_nothing_is_known_for_long(first: float, interval: float, passed: float) -> None:
+    """Once its first time has come an instance is looked at, however its clock reads: at once."""
+    now = first + passed
+    assert opening_try(first, interval, now, Health.UNKNOWN) == now
+    assert opening_try(first, interval, first - 0.5, Health.UNKNOWN) == first
+    assert opening_try(first, interval, now, Health.HEALTHY) == next_try(first, interval, now)
 
 
 @given(

@@ -12,7 +12,14 @@ from dataclasses import dataclass
 from supervisord_lite.core.event import BecameReady, Finding, HealthFound
 from supervisord_lite.core.probe import ActiveProbe, HealthCheck
 from supervisord_lite.core.state import Health, Instance, Readying, Running
-from supervisord_lite.manager.probes.health_rules import Round, Tally, count, first_try, next_try
+from supervisord_lite.manager.probes.health_rules import (
+    Round,
+    Tally,
+    count,
+    first_try,
+    next_try,
+    opening_try,
+)
 from supervisord_lite.manager.probes.helper_runs import HelperRuns
 from supervisord_lite.manager.probes.probe_tries import Answer, Tries
 from supervisord_lite.manager.probes.run_clock import beginning
@@ -63,9 +70,7 @@ async def look_after(subject: Subject, check: HealthCheck, helpers: HelperRuns, 
     tries = Tries(helpers, beginning(state))
     tally = Tally(state.health)
     first = first_try(spec.name, check, state.since)
-    planned = next_try(first, check.interval, time.monotonic())
-    if planned - check.interval >= state.since and state.health is Health.UNKNOWN:
-        planned = time.monotonic()  # its first time has just passed, or a manager died before it
+    planned = opening_try(first, check.interval, time.monotonic(), state.health)
     while True:
         before = slept()
         await _sleep_until(planned)

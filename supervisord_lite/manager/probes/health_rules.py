@@ -73,6 +73,13 @@ def first_try(name: str, check: HealthCheck, since: float) -> float:
     return since + check.interval * check.jitter * zlib.crc32(name.encode()) / 2**32
 
 
+def opening_try(first: float, interval: float, now: float, verdict: Health) -> float:
+    """When to begin: in the rhythm, but at once if its first time has passed and nothing is known.
+    That time has just passed then, or a manager died before it.
+    """
+    return now if first <= now and verdict is Health.UNKNOWN else next_try(first, interval, now)
+
+
 def next_try(first: float, interval: float, now: float) -> float:
     """The next of the times `first + n * interval` that is yet to come: tries keep their rhythm,
     and where one took longer than that the missed ones are left out.
