@@ -32,6 +32,8 @@ _COPIES: dict[type, Callable[[Any], Any]] = {}  # by class: how to copy a value,
 def quick(kind: type[T]) -> type[T]:
     """Have a frozen dataclass with slots made quickly."""
     known: Any = kind
+    assert not hasattr(known, "__post_init__"), "nothing is done after its fields are set"
+    assert all(one.default_factory is MISSING for one in fields(known)), "defaults are values"
     names = [one.name for one in fields(known)]
     twin = type(kind.__name__, (), {"__slots__": names})
     home: dict[str, Any] = {
