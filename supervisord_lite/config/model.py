@@ -34,7 +34,8 @@ from supervisord_lite.config.scalars import (
     shape,
     whole,
 )
-from supervisord_lite.core.spec import ChannelType, HookPoint, Kind, OnExit, OnFull, Target, When
+from supervisord_lite.core.log import OnFull
+from supervisord_lite.core.spec import ChannelType, HookPoint, Kind, OnExit, Target, When
 
 MIN_ROTATION = 4096  # bytes
 

@@ -13,7 +13,8 @@ from supervisord_lite.config.errors import Mark, Path, dotted, quoted, suggestio
 from supervisord_lite.config.interpolation import fill
 from supervisord_lite.config.model import Output, Word
 from supervisord_lite.config.place import Place
-from supervisord_lite.core.spec import Log, OnFull, Rotation, Route, Stream
+from supervisord_lite.core.log import Log, OnFull, Rotation
+from supervisord_lite.core.spec import Route, Stream
 
 DEFAULT_LOG = "logs/{name}.{instance}.log"
 _SHARED = ("/dev/std", "/dev/fd/", "/proc/")  # somebody else's descriptors: any number may write

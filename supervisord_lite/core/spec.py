@@ -10,6 +10,7 @@ Durations are seconds, sizes are bytes, paths are absolute, signals are numbers.
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from supervisord_lite.core.log import Log, Outlets
 from supervisord_lite.core.probe import HealthCheck, Readiness
 from supervisord_lite.core.schedule import Schedule
 from supervisord_lite.core.values import quick
@@ -135,31 +136,6 @@ class Rung:
     signal: int
     to: Target
     wait: float
-
-
-@dataclass(frozen=True, slots=True)
-class Rotation:
-    """A log is renamed to `.1` near `size` bytes, at a line's end; `keep` older files stay."""
-
-    size: int | None = 10 * 1024 * 1024  # None: never
-    keep: int = 5
-
-
-class OnFull(StrEnum):
-    """What happens to output while its log cannot be written."""
-
-    DROP = "drop"  # drained, counted, thrown away: the worker never waits
-    BLOCK = "block"  # left in the pipe: the worker waits
-
-
-@dataclass(frozen=True, slots=True)
-class Log:
-    """The file of one stream, and the FIFO, if any, that shows a live copy of it."""
-
-    path: str
-    rotation: Rotation = Rotation()
-    on_full: OnFull = OnFull.DROP
-    tap: str | None = None
 
 
 class Condition(StrEnum):
@@ -369,4 +345,5 @@ class Configuration:
     spares: tuple[InstanceSpec, ...] = ()
     scales: tuple[Scale, ...] = ()
     channels: tuple[ChannelSpec, ...] = ()
+    outlets: Outlets = field(default_factory=Outlets)
     files: tuple[str, ...] = field(default=())

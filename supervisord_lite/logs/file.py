@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Callable
 
-from supervisord_lite.core.spec import Rotation
+from supervisord_lite.core.log import Rotation
 from supervisord_lite.linux import fallocate, locks, splice
 from supervisord_lite.logs import rotation
 from supervisord_lite.logs.directory import make_parents

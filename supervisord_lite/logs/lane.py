@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from supervisord_lite.core.spec import Log
+from supervisord_lite.core.log import Log
 from supervisord_lite.logs import poller
 from supervisord_lite.logs.bench import Bench
 from supervisord_lite.logs.event import LogEvent

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from functools import partial
 from itertools import count
 
-from supervisord_lite.core.spec import Log, OnFull
+from supervisord_lite.core.log import Log, OnFull
 from supervisord_lite.linux import mounts, pipes
 from supervisord_lite.logs.event import LogEvent, StallBegan, StallEnded, StreamStatus
 from supervisord_lite.logs.hop import Hop, HopStore, left_in, make_hop

@@ -9,7 +9,7 @@ import stat
 import threading
 from collections.abc import Callable, Mapping
 
-from supervisord_lite.core.spec import Log, OnFull
+from supervisord_lite.core.log import Log, OnFull
 from supervisord_lite.linux import pipes
 from supervisord_lite.logs import hop, poller
 from supervisord_lite.logs.bench import Bench

@@ -10,7 +10,7 @@ killed, the next one goes on feeding it: see `relay`.
 import os
 from collections.abc import Callable
 
-from supervisord_lite.core.spec import Log
+from supervisord_lite.core.log import Log
 from supervisord_lite.linux import fifo
 from supervisord_lite.linux.inotify import IN_OPEN, Inotify
 from supervisord_lite.logs import poller

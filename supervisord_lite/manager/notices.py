@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator
 
 from supervisord_lite.core.command import Announce, Note
 from supervisord_lite.core.fleet import Fleet
+from supervisord_lite.core.log import Log
 from supervisord_lite.core.reason import is_trouble_of_hook
 from supervisord_lite.core.restart import succeeded
-from supervisord_lite.core.spec import Configuration, Log
+from supervisord_lite.core.spec import Configuration
 from supervisord_lite.core.state import Instance, Parting, Running, Stopping, live_run, word
 from supervisord_lite.logs.console import Console
 from supervisord_lite.logs.event import (

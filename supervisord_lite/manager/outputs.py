@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Protocol
 
-from supervisord_lite.core.spec import InstanceSpec, Log, Route
+from supervisord_lite.core.log import Log
+from supervisord_lite.core.spec import InstanceSpec, Route
 from supervisord_lite.core.state import Instance, live_run
 from supervisord_lite.linux.descriptors import has_room
 from supervisord_lite.logs.hop import Hop, make_hop

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from supervisord_lite.core.log import Log
 from supervisord_lite.core.plain import from_plain, to_plain
-from supervisord_lite.core.spec import InstanceSpec, Log, Program, ResourceLimit, Rung, Target
+from supervisord_lite.core.spec import InstanceSpec, Program, ResourceLimit, Rung, Target
 from supervisord_lite.core.state import (
     Backoff,
     Exit,

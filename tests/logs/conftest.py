@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from supervisord_lite.core.spec import Log
+from supervisord_lite.core.log import Log
 from supervisord_lite.logs.event import LogEvent
 from supervisord_lite.logs.hop import Hop, make_hop
 from supervisord_lite.logs.plane import DataPlane, make_stream_pipe

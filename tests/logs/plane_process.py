@@ -10,7 +10,7 @@ over. No stream has a tap. Says `up` once it runs.
 import signal
 import sys
 
-from supervisord_lite.core.spec import Log, Rotation
+from supervisord_lite.core.log import Log, Rotation
 from supervisord_lite.logs.plane import DataPlane, Hop
 from supervisord_lite.logs.relay import Relay
 

@@ -8,7 +8,7 @@ from itertools import groupby, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from supervisord_lite.core.spec import Rotation
+from supervisord_lite.core.log import Rotation
 from supervisord_lite.logs.event import Noticed
 from supervisord_lite.logs.index import ENTRY, HEADER
 from supervisord_lite.logs.rotation import index_path

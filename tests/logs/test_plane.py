@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from supervisord_lite.core.spec import Log, Rotation
+from supervisord_lite.core.log import Log, Rotation
 from supervisord_lite.logs.event import TroubleBegan, TroubleEnded
 from supervisord_lite.logs.hop import Passage
 

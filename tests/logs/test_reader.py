@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from supervisord_lite.core.spec import Rotation
+from supervisord_lite.core.log import Rotation
 from supervisord_lite.logs import reader
 from supervisord_lite.logs.reader import Follower, tail
 

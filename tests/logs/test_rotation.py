@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervisord_lite.core.spec import Rotation
+from supervisord_lite.core.log import Rotation
 from supervisord_lite.logs import rotation
 from supervisord_lite.logs.rotation import SLACK, cut, numbered
 

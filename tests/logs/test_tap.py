@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from supervisord_lite.core.spec import Log, Rotation
+from supervisord_lite.core.log import Log, Rotation
 from supervisord_lite.logs.event import Noticed, TapClosed, TapOpened
 from supervisord_lite.logs.relay import Relay, make_relay_parts
 

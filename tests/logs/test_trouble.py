@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from supervisord_lite.core.spec import OnFull, Rotation
+from supervisord_lite.core.log import OnFull, Rotation
 from supervisord_lite.linux import pipes
 from supervisord_lite.logs.event import StallBegan, StallEnded, TroubleBegan, TroubleEnded
 

@@ -12,8 +12,9 @@ import pytest
 import re2
 
 from supervisord_lite.core.event import BecameReady, Finding
+from supervisord_lite.core.log import Log, Rotation
 from supervisord_lite.core.probe import LogProbe, Readiness
-from supervisord_lite.core.spec import InstanceSpec, Log, Program, Rotation, Route, Stream
+from supervisord_lite.core.spec import InstanceSpec, Program, Route, Stream
 from supervisord_lite.core.state import Instance, Readying
 from supervisord_lite.logs.run_start import run_start
 from supervisord_lite.manager.probes.active_probes import Subject
@@ -155,7 +156,7 @@ def test_what_is_left_in_the_pipe_by_an_earlier_run_does_not_count(rig: Rig) -> 
 
 def test_a_line_that_rotation_took_away_is_found(rig: Rig) -> None:
     """From the beginning of the run, through all files of the log."""
-    spec = begin(rig, rotation=Rotation(100_000, 9))
+    spec = begin(rig, rotation=Rotation(100_000, keep=9))
     rig.write(Rig.lines(100) + b"listening on 80\n", OUT)
     rig.write(Rig.lines(8000), OUT)
     rig.flush()
@@ -165,7 +166,7 @@ def test_a_line_that_rotation_took_away_is_found(rig: Rig) -> None:
 
 def test_a_rotation_while_it_is_looked_for_loses_nothing(rig: Rig) -> None:
     """The search goes on in the next file."""
-    spec = begin(rig, rotation=Rotation(100_000, 9))
+    spec = begin(rig, rotation=Rotation(100_000, keep=9))
 
     async def story() -> list[Finding]:
         async with Search(rig, spec) as search:
