@@ -17,7 +17,6 @@ from supervisord_lite.core.spec import Configuration, Scale
 from supervisord_lite.keeper.protocol import LEAVE, Packet
 from supervisord_lite.linux.lock_file import AlreadyRunning
 from supervisord_lite.logs.event import StreamStatus
-from supervisord_lite.logs.plane import DataPlane
 from supervisord_lite.manager.care import Care
 from supervisord_lite.manager.compiling import (
     APPLY,
@@ -30,9 +29,8 @@ from supervisord_lite.manager.core_loop import CoreLoop
 from supervisord_lite.manager.executor import Executor
 from supervisord_lite.manager.facts import to_event
 from supervisord_lite.manager.keeper_link import Inheritance, KeeperLink
-from supervisord_lite.manager.log_access import Logs
+from supervisord_lite.manager.log_service import LogService
 from supervisord_lite.manager.notices import Notices
-from supervisord_lite.manager.outputs import HeldHops, HeldRelays, Outputs
 from supervisord_lite.manager.reception import Reception, Serve
 from supervisord_lite.manager.restoring import restored
 from supervisord_lite.manager.scaling import scaled
@@ -43,7 +41,6 @@ from supervisord_lite.manager.wall_clock import WallClock
 
 BAD_CONFIGURATION = 2
 CANNOT_SERVE = 1
-_LAST_WORDS = 5.0  # seconds that output may still take to reach its file at the end
 
 
 class Manager:
@@ -69,7 +66,7 @@ class Manager:
         self._executor.compiled = compiled
         self._core = CoreLoop(fleet, self._executor.carry_out)
         self.notices = Notices(link, fleet, terminal=bool(given.greeting.get("terminal")))
-        self._plane = self._take_over_output(given)
+        self._logs = self._take_over_output(given)
         self._clock = WallClock(self._core.take)
         self._compiler = Compiler(link, given.held, given.greeting.get("compiler", ()))
         self._configuring = asyncio.Lock()  # one reload or scaling at a time
@@ -91,33 +88,24 @@ class Manager:
         """The configuration that the fleet is to be."""
         return self._executor.compiled
 
-    def _take_over_output(self, given: Inheritance) -> DataPlane:
+    def _take_over_output(self, given: Inheritance) -> LogService:
         """The data plane, with every stream attached that an earlier one had."""
         executor = self._executor
-        loop = asyncio.get_running_loop()
-
-        def report(event: Any) -> None:
-            loop.call_soon_threadsafe(self.notices.happened_to_log, event)
-
-        relays = HeldRelays(given.held, executor.hold, executor.drop, loop.call_soon_threadsafe)
-        plane = DataPlane(HeldHops(given.held, executor.hold), relays, report)
-        self.notices.plane = plane
+        logs = LogService(given, executor, self.notices)
         take, say, fleet = self._core.take, self.notices.say, self._fleet
         executor.care = Care(
             self._link,
             given,
             executor.hold_with_packet,
-            plane,
+            logs.plane,
             take,
             say,
             lambda: fleet.shutting_down,
         )
         executor.channels = PipeChannels(given.held, executor.hold, executor.drop)
-        hold = executor.hold_with_packet
-        executor.outputs = Outputs(plane, hold, executor.drop, self.notices)
-        executor.outputs.take_over(self._fleet.instances.values(), given.held)
-        plane.start()
-        return plane
+        executor.outputs = logs.outputs
+        logs.take_over(self._fleet.instances.values(), given)
+        return logs
 
     def start(self, facts: list[Packet]) -> None:
         """Go on where the last manager stopped, or begin."""
@@ -281,8 +269,7 @@ class Manager:
         self.notices.say(text, problem=True)
 
     async def _open_control(self, compiled: Compiled) -> None:
-        logs = Logs(self._fleet, self._plane, self._executor.outputs)
-        first = self._starts.answered
+        logs, first = self._logs.access(self._fleet), self._starts.answered
         await self._reception.open(compiled.configuration, self._service, logs, first)
 
     # ---------------------------------------------------------------- the end
@@ -327,12 +314,11 @@ class Manager:
             self.done.set_result("exit")
 
     async def _tidy(self, *, remove_socket: bool) -> None:
-        if not await asyncio.to_thread(self._plane.flush, _LAST_WORDS):
-            self.notices.say("gave up on the last output of some worker: its log does not take it")
+        await self._logs.flush()
         await self._executor.care.close()
         self._clock.close()
         await self._reception.close(remove_socket=remove_socket)
-        await asyncio.to_thread(self._plane.stop, _LAST_WORDS)
+        await self._logs.stop()
         await asyncio.to_thread(self.notices.console.stop, 1.0)
 
     def _keeper_is_gone(self) -> None:
@@ -341,17 +327,17 @@ class Manager:
             self._run(self._let_go())
 
     async def _let_go(self) -> None:
-        await asyncio.to_thread(self._plane.stop, _LAST_WORDS)
+        await self._logs.stop()
         if not self.done.done():
             self.done.set_result("orphaned")
 
     # ---------------------------------------------------------------- for the service
 
     def reopen_logs(self) -> None:
-        self._plane.reopen()
+        self._logs.reopen()
 
     def log_status(self, stream: str) -> StreamStatus | None:
-        return self._plane.status(stream) if stream in self._executor.outputs else None
+        return self._logs.status(stream)
 
     def _run(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)
