@@ -220,12 +220,16 @@ class World:
             self.keeper.facts.extend(self.keeper.levels(run))
 
     def reborn(self) -> None:
-        """A manager that knows nothing, of a keeper that knows nothing."""
+        """A manager that knows nothing, of a keeper that knows nothing. What lives it is told
+        before it can hear of anything else.
+        """
         self.inspector = Inspector()
         self.prober = Prober(self.keeper, self.tell)
         self.fleet = self._make(clock=self._clock())
-        self.tell_all_again()
         self.tell(ClockSet(self.offset))
+        self.tell_all_again()
+        while self.keeper.facts:
+            self.tell(self.keeper.facts.popleft())
 
 
 def worlds(seed: int, size: int, fleet: type[Fleet] = Fleet) -> Iterator[World]:
