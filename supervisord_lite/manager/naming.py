@@ -1,25 +1,19 @@
 """Which instances an operator means: by names, by labels, or by both.
 
-A name is a worker (`web`), an instance (`web:0`), a glob of either, or `all`. A selector is a list
-of conditions on labels that must all hold: `tier=web`, `env!=prod` (also true where there is no
-such label), `team` (there is one).
+A name is a worker (`web`), an instance (`web:0`), a glob of either, or `all`; for selectors see
+`core.selector`.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from supervisord_lite.core.selector import selector
 from supervisord_lite.core.state import Instance
-
-Labels = Mapping[str, str]
 
 
 class UnknownNames(Exception):
     """No worker or instance matches some of the names asked for, or a selector chooses none."""
-
-
-class BadSelector(Exception):
-    """The selector cannot be understood; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,21 +73,3 @@ def _matches(pattern: str, instances: Mapping[str, Instance]) -> Sequence[str]:
         or fnmatchcase(name, pattern)
         or fnmatchcase(instance.spec.worker, pattern)
     ]
-
-
-def selector(text: str) -> Callable[[Labels], bool]:
-    """Read a selector: whether it holds for some labels. Raises `BadSelector`."""
-    conditions = [_condition(part.strip(), text) for part in text.split(",")]
-    return lambda labels: all(holds(labels) for holds in conditions)
-
-
-def _condition(part: str, text: str) -> Callable[[Labels], bool]:
-    key, sign, value = part.partition("=")
-    negated = bool(sign) and key.endswith("!")
-    key, value = (key[:-1] if negated else key).strip(), value.strip()
-    if not key or "=" in value or "!" in key:
-        problem = f'cannot read "{part}"' if part else "cannot read an empty condition"
-        raise BadSelector(f'{problem} in selector "{text}": write key=value, key!=value or key')
-    if not sign:
-        return lambda labels: key in labels
-    return lambda labels: (labels.get(key) == value) is not negated

@@ -23,6 +23,7 @@ from supervisord_lite.core.event import (
 )
 from supervisord_lite.core.fleet import Fleet
 from supervisord_lite.core.plan import Action, Plan
+from supervisord_lite.core.selector import BadSelector
 from supervisord_lite.core.spec import Kind
 from supervisord_lite.core.state import Running, word
 from supervisord_lite.logs.event import StreamStatus
@@ -30,7 +31,7 @@ from supervisord_lite.manager.compiling import LOOK, BadConfiguration, Compiled,
 from supervisord_lite.manager.core_loop import CoreLoop
 from supervisord_lite.manager.insight import Insight
 from supervisord_lite.manager.keeper_link import KeeperLink
-from supervisord_lite.manager.naming import BadSelector, Choice, UnknownNames, chosen, workers_of
+from supervisord_lite.manager.naming import Choice, UnknownNames, chosen, workers_of
 from supervisord_lite.manager.outcome import Outcome, Refused
 from supervisord_lite.manager.questions import (
     Question,
@@ -62,7 +63,7 @@ class Daemon(Protocol):
 
     def leave(self) -> None: ...
 
-    def reopen_logs(self) -> None: ...
+    async def reopen_logs(self) -> bool: ...
 
     def log_status(self, stream: str) -> StreamStatus | None: ...
 
@@ -315,9 +316,12 @@ class Service:
         """Let the daemon exit and every worker live on, to be adopted by the next `run`."""
         self._daemon.leave()
 
-    def reopen_logs(self) -> None:
-        """Open every log again by its name (SIGUSR2)."""
-        self._daemon.reopen_logs()
+    async def reopen_logs(self) -> None:
+        """Open every log again by its name (SIGUSR2). Once this returns, nothing more is written
+        into a file that was moved away. Raises `Refused` if that takes too long.
+        """
+        if not await self._daemon.reopen_logs():
+            raise Refused("cannot tell when all logs are open again: a disk does not answer")
 
     def _refuse_during_shutdown(self) -> None:
         if self._fleet.shutting_down:

@@ -2,13 +2,12 @@
 
 import pytest
 
+from supervisord_lite.core.selector import BadSelector, selector
 from supervisord_lite.core.state import Instance, Stopped
 from supervisord_lite.manager.naming import (
-    BadSelector,
     Choice,
     UnknownNames,
     chosen,
-    selector,
     workers_of,
 )
 from tests.core.make import instance, spec
