@@ -6,7 +6,7 @@ configuration by the same comparison (`restarts`), and `Fleet.plan` corrects thi
 up. The values of environment variables are never shown; they may be secrets.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from enum import StrEnum
 from typing import Any
@@ -28,6 +28,8 @@ from supervisord_lite.core.values import replace
 HIDDEN = "(hidden)"
 # What is taken over in place, but matters to a run only from its start on.
 _FROM_THE_NEXT_RUN = ("ready", "watchdog")
+# Fields whose key in the file is another; empty: what is in them has keys of its own.
+_KEYS = {"of": "", "rotation": "rotate", "tap_view": "tap.format", "view": "format"}
 _RESTING = Stopped | Exited | Scheduled | Waiting | Blocked | Preparing
 
 
@@ -79,7 +81,14 @@ def restarts(old: InstanceSpec, new: InstanceSpec) -> bool:
     """
     if old.kind is not new.kind:
         return True
-    return new.kind is not Kind.JOB and old.program != new.program
+    changed = old.program != new.program or _handed_files(old) != _handed_files(new)
+    return new.kind is not Kind.JOB and changed
+
+
+def _handed_files(spec: InstanceSpec) -> list[str]:
+    """The files that the worker itself has open for its output: it takes a run to change them."""
+    logs = (spec.stdout_log, spec.stderr_log)
+    return [log.path if log is not None and log.direct else "" for log in logs]
 
 
 def difference(old: Configuration | None, new: Configuration) -> Plan:
@@ -154,16 +163,23 @@ def _entry(old: InstanceSpec | None, new: InstanceSpec) -> Entry:
 
 def _outside(old: Configuration, new: Configuration) -> Iterator[Change]:
     """All that differs except instances and the paths that the configuration was read from."""
-    before = {channel.name: channel for channel in old.channels}
-    after = {channel.name: channel for channel in new.channels}
-    for name in [*after, *(name for name in before if name not in after)]:
-        yield from _changes(f"channels.{name}", before.get(name), after.get(name))
+    yield from _by_name("channels", old.channels, new.channels)
+    yield from _by_name("taps", old.outlets.taps, new.outlets.taps)
+    yield from _by_name("logs.forward", old.outlets.forwards, new.outlets.forwards)
+    yield from _changes("logs.max_total", old.outlets.max_total, new.outlets.max_total)
+    yield from _changes("supervisor.log", old.outlets.own, new.outlets.own)
     scaled = {scale.worker: scale.count for scale in old.scales}
     scales = {scale.worker: scale.count for scale in new.scales}
     for worker in dict.fromkeys((*scales, *scaled)):
         yield from _changes(f"scale.{worker}", scaled.get(worker), scales.get(worker))
     for key in ("name", "control", "stop_deadline", "state_dir"):
         yield from _changes(key, getattr(old, key), getattr(new, key))
+
+
+def _by_name(key: str, old: Iterable[Any], new: Iterable[Any]) -> Iterator[Change]:
+    before, after = ({item.name: item for item in side} for side in (old, new))
+    for name in dict.fromkeys((*after, *before)):
+        yield from _changes(f"{key}.{name}", before.get(name), after.get(name))
 
 
 def _changes(key: str, old: Any, new: Any) -> Iterator[Change]:
@@ -173,7 +189,8 @@ def _changes(key: str, old: Any, new: Any) -> Iterator[Change]:
         yield from _environment(key, dict(old), dict(new))
     elif is_dataclass(old) and type(old) is type(new):
         for item in fields(old):
-            below = f"{key}.{item.name}" if key else item.name
+            name = _KEYS.get(item.name, item.name)
+            below = ".".join(part for part in (key, name) if part)
             yield from _changes(below, getattr(old, item.name), getattr(new, item.name))
     else:
         yield Change(key, show(old), show(new))
