@@ -6,8 +6,8 @@ does, a worker's thousand instances share what was made for the first.
 
 from supervisord_lite.config.commands import words_of
 from supervisord_lite.config.interpolation import fill, varies
+from supervisord_lite.config.paths import PathTemplate
 from supervisord_lite.config.place import Place
-from supervisord_lite.config.streams import PathTemplate
 
 
 class Filling:

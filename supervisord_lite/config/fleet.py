@@ -6,28 +6,21 @@ What all instances of a worker have in common is made once. Only where a text me
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from supervisord_lite.config.dependencies import dependencies_of, refuse_circles
 from supervisord_lite.config.filling import Filling
 from supervisord_lite.config.identity import Identities
 from supervisord_lite.config.model import Worker
+from supervisord_lite.config.paths import Claims, PathTemplate
 from supervisord_lite.config.place import Place
 from supervisord_lite.config.policies import restart_of, stop_of
 from supervisord_lite.config.probing import health_of, readiness_of
 from supervisord_lite.config.program import ProgramTemplate, Streams, Surroundings
 from supervisord_lite.config.scaling import Scaling, counts_of
 from supervisord_lite.config.schedules import schedule_of
-from supervisord_lite.config.streams import (
-    DEFAULT_LOG,
-    Claims,
-    Outlet,
-    PathTemplate,
-    input_of,
-    log_of,
-    output_of,
-)
+from supervisord_lite.config.streams import DEFAULT_LOG, Outlet, input_of, log_of, output_of
 from supervisord_lite.config.upkeep import (
     hooks_of,
     labels_of,
@@ -43,14 +36,19 @@ from supervisord_lite.core.spec import InstanceSpec, Kind, Route, Scale, Strateg
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """All instances, the spare ones of roll-outs, and the scales that hold."""
+    """All instances, the spare ones of roll-outs, the scales that hold, and the streams of each
+    worker, also of one without instances.
+    """
 
     instances: tuple[InstanceSpec, ...] = ()
     spares: tuple[InstanceSpec, ...] = ()
     scales: tuple[Scale, ...] = ()
+    streams: Mapping[str, Streams] = field(default_factory=dict)
 
 
-def fleet_of(workers: Mapping[str, Worker], place: Place, scaling: Scaling) -> Fleet:
+def fleet_of(
+    workers: Mapping[str, Worker], place: Place, scaling: Scaling, claims: Claims
+) -> Fleet:
     """The instances of these workers; `place` is that of all workers."""
     counts, scales = counts_of(workers, scaling, place)
     total = sum(counts.values())
@@ -58,18 +56,19 @@ def fleet_of(workers: Mapping[str, Worker], place: Place, scaling: Scaling) -> F
         place.refuse(f"cannot run more than {MAX_INSTANCES} instances (these are {total})")
         return Fleet()
     around = Surroundings(Identities(os.geteuid(), os.getegid()))
-    claims = Claims()
+    streams: dict[str, Streams] = {}
     instances: list[InstanceSpec] = []
     spares: list[InstanceSpec] = []
     for name, worker in workers.items():
         count, within = counts[name], place.within(name)
         shared = _shared(worker, within, workers, count)
         template = _Template(worker, within, shared, around, claims)
+        streams[name] = template.streams
         instances.extend(template.instance(number) for number in range(count))
         if shared["update"].strategy is Strategy.START_FIRST and count:
             spares.append(template.instance(count))
     refuse_circles(workers, place)
-    return Fleet(tuple(instances), tuple(spares), scales)
+    return Fleet(tuple(instances), tuple(spares), scales, streams)
 
 
 def _shared(
@@ -121,8 +120,8 @@ class _Template:
         self._place = place
         self._shared = shared
         self._claims = claims
-        self._streams = _streams(worker, place)
-        self._program = ProgramTemplate(worker, place, self._streams, around)
+        self.streams = _streams(worker, place)
+        self._program = ProgramTemplate(worker, place, self.streams, around)
         self._filled: dict[str, Any] = {}
         self._varies = True
 
@@ -137,8 +136,8 @@ class _Template:
             worker=name,
             number=number,
             program=self._program.program(number),
-            stdout_log=log_of(self._streams.stdout, name, number, self._claims),
-            stderr_log=log_of(self._streams.stderr, name, number, self._claims),
+            stdout_log=log_of(self.streams.stdout, name, number, self._claims),
+            stderr_log=log_of(self.streams.stderr, name, number, self._claims),
             **self._shared,
             **self._filled,
         )
@@ -150,7 +149,7 @@ class _Template:
         if worker.labels:
             fields["labels"] = labels_of(worker.labels, place.within("labels"), filling)
         if worker.ready:
-            outlets = (self._streams.stdout, self._streams.stderr)
+            outlets = (self.streams.stdout, self.streams.stderr)
             logged = any(outlet.log is not None for outlet in outlets)
             within = place.within("ready")
             fields["ready"] = readiness_of(worker.ready, within, filling, logged=logged)

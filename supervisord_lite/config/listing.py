@@ -44,9 +44,13 @@ BUILT_IN: dict[Path, Any] = {
         {"signal": "KILL", "to": "tree", "wait": "5s"},
     ],
     ("stdout", "log"): DEFAULT_LOG,
+    ("stdout", "format"): "raw",
+    ("stdout", "direct"): "false",
     ("stdout", "rotate", "size"): "10MiB",
     ("stdout", "rotate", "keep"): "5",
+    ("stdout", "rotate", "compress"): "none",
     ("stdout", "on_full"): "drop",
+    ("stdout", "max_line"): "64KiB",
     ("stderr",): "joined",
     ("no_new_privileges",): "false",
     ("ready", "timeout"): "60s",
@@ -83,6 +87,9 @@ def rows_of(document: Mapping, configuration: Configuration) -> list[Row]:
         ("supervisor", "stop_deadline"): "60s, or 9s as PID 1",
         ("supervisor", "control", "socket"): configuration.control.socket,
         ("supervisor", "control", "mode"): f"{configuration.control.mode:04o}",
+        ("supervisor", "log", "level"): "info",
+        ("supervisor", "log", "format"): "text",
+        ("supervisor", "log", "stderr"): "true",
     }
     for path, value in BUILT_IN.items():
         unsaid["defaults", *path] = value

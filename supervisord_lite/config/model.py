@@ -3,15 +3,14 @@
 The model says only what a value may be on its own. What depends on other values, on users, on
 paths or on channels is looked at in `resolve` and below it. A key that was not given is None: the
 defaults are those of `core.spec`, which has them once. How a worker lives beside others is said in
-`lifecycle`.
+`lifecycle`, where its output goes in `output`.
 """
 
-from enum import StrEnum
 from typing import Annotated
 
-from pydantic import AfterValidator, Discriminator, PlainValidator, Tag
+from pydantic import AfterValidator, PlainValidator
 
-from supervisord_lite.config import lifecycle, values
+from supervisord_lite.config import lifecycle, output, values
 from supervisord_lite.config.errors import quoted, suggestion
 from supervisord_lite.config.scalars import (
     Boolean,
@@ -29,15 +28,11 @@ from supervisord_lite.config.scalars import (
     WorkerName,
     choice,
     decimal,
-    form,
     scalar,
     shape,
     whole,
 )
-from supervisord_lite.core.log import OnFull
 from supervisord_lite.core.spec import ChannelType, HookPoint, Kind, OnExit, Target, When
-
-MIN_ROTATION = 4096  # bytes
 
 
 def _limit_name(value: str) -> str:
@@ -52,17 +47,6 @@ def _limit_name(value: str) -> str:
 def _attempts(value: str) -> int:
     """A count; 0 stands for no limit."""
     return 0 if value in ("none", "unlimited") else values.integer(value, 1, 1_000_000)
-
-
-def _rotation_size(value: str) -> int:
-    """Bytes; 0 stands for a file that is never rotated."""
-    if value == "none":
-        return 0
-    size = values.size(value)
-    if size < MIN_ROTATION:  # a file for every line: what `keep` leaves of them is next to nothing
-        hint = "try 4KiB or more" if size else "write none for no rotation"
-        raise ValueError(f"cannot rotate at {quoted(value)} ({hint})")
-    return size
 
 
 def _cpus(value: object) -> tuple[int, ...]:
@@ -84,6 +68,7 @@ class Supervisor(Section):
     runtime_dir: PathText | None = None
     state_dir: PathText | None = None
     stop_deadline: Duration | None = None
+    log: output.OwnLog | None = None
 
 
 class Limit(Section):
@@ -114,35 +99,8 @@ def _rungs(ladder: list[Rung]) -> list[Rung]:
     raise ValueError("cannot be empty (write a wait, a signal, or a list of rungs)")
 
 
-class Rotate(Section):
-    size: Annotated[int, scalar(_rotation_size)] | None = None
-    keep: Annotated[int, whole(0, 10_000)] | None = None
-
-
 class Input(Section):
     channel: Name | None = None
-
-
-class Output(Section):
-    log: PathText | None = None
-    rotate: Rotate | None = None
-    on_full: Annotated[OnFull, choice(OnFull)] | None = None
-    tap: PathText | None = None
-    channel: Name | None = None
-
-
-class Word(StrEnum):
-    """What an output can be told in one word."""
-
-    DISCARD = "discard"
-    INHERIT = "inherit"
-    JOINED = "joined"
-
-
-OutputOrWord = Annotated[
-    Annotated[Word, choice(Word), Tag("#word")] | Annotated[Output, Tag("#keys")],
-    Discriminator(form),
-]
 
 
 class Ulimit(Section):
@@ -166,8 +124,8 @@ class Worker(Section):
     restart: Restart | None = None
     stop: Annotated[list[Rung], AfterValidator(_rungs)] | None = None
     stdin: Input | None = None
-    stdout: OutputOrWord | None = None
-    stderr: OutputOrWord | None = None
+    stdout: output.OutputOrWord | None = None
+    stderr: output.OutputOrWord | None = None
     ulimits: dict[Annotated[str, scalar(_limit_name)], Ulimit] | None = None
     nice: Annotated[int, whole(-20, 19)] | None = None
     oom_score_adj: Annotated[int, whole(-1000, 1000)] | None = None
@@ -201,4 +159,6 @@ class File(Section):
     supervisor: Supervisor | None = None
     defaults: Worker | None = None
     channels: dict[Name, Channel] | None = None
+    taps: dict[Name, output.SharedTap] | None = None
+    logs: output.Logs | None = None
     workers: dict[WorkerName, Worker]

@@ -5,11 +5,17 @@ lies below. Where only one of several keys can hold, the one that lies above doe
 what stays are kept, so that every value knows its file.
 """
 
+from collections.abc import Iterable
+
 from supervisord_lite.config.document import Mapping, Node, Scalar
 from supervisord_lite.config.errors import Path, Problems, quoted
 from supervisord_lite.config.lifecycle import PROBES, TIMES
+from supervisord_lite.config.output import OURS
+from supervisord_lite.config.place import node_at
 
 _STREAMS = ("stdin", "stdout", "stderr")
+# The sections whose things have names.
+_NAMED: tuple[Path, ...] = (("workers",), ("channels",), ("taps",), ("logs", "forward"))
 # Keys of a section of which one holds.
 _RIVALS: dict[str, tuple[str, ...]] = {"healthcheck": PROBES, "ready": PROBES, "schedule": TIMES}
 
@@ -22,6 +28,8 @@ def overlay(below: Node, above: Node, path: Path = ()) -> Node:
     if section in _STREAMS and ("channel" in above.entries or "channel" in below.entries):
         return above  # a stream to a channel has nothing in common with one that leads to a log
     merged = Mapping(below.mark, dict(below.entries), dict(below.keys))
+    if section in _STREAMS:
+        _yield_way(merged, above)
     if section in _RIVALS:
         _yield(merged, above, _RIVALS[section])
     for key, node in above.entries.items():
@@ -53,18 +61,33 @@ def _yield(below: Mapping, above: Mapping, rivals: tuple[str, ...]) -> None:
     """Take out of what lies below the rivals of what lies above."""
     chosen = [key for key in rivals if not is_null(above.entries.get(key))]
     if chosen:
-        for key in set(rivals) - set(chosen):
-            below.entries.pop(key, None)
-            below.keys.pop(key, None)
+        _take_out(below, set(rivals) - set(chosen))
+
+
+def _yield_way(below: Mapping, above: Mapping) -> None:
+    """Output goes through us or it is the worker's own affair (`direct`): what lies above says
+    which, and what lies below about the other is no contradiction.
+    """
+    direct = above.entries.get("direct")
+    if isinstance(direct, Scalar) and direct.text.lower() in ("true", "yes", "on"):
+        _take_out(below, OURS)
+    elif any(not is_null(above.entries.get(key)) for key in OURS):
+        _take_out(below, ("direct",))
+
+
+def _take_out(section: Mapping, keys: Iterable[str]) -> None:
+    for key in keys:
+        section.entries.pop(key, None)
+        section.keys.pop(key, None)
 
 
 def refuse_twins(first: Mapping, second: Mapping, problems: Problems) -> None:
     """Files that one `include` brings in are equals: neither may change the other's things."""
-    for section in ("workers", "channels"):
-        one, other = first.entries.get(section), second.entries.get(section)
+    for section in _NAMED:
+        one, other = node_at(first, section), node_at(second, section)
         if not isinstance(one, Mapping) or not isinstance(other, Mapping):
             continue
         for name, mark in other.keys.items():
             if name in one.keys:
                 text = f"cannot give {quoted(name)} twice (it stands at {one.keys[name]} already)"
-                problems.add(mark, (section, name), text)
+                problems.add(mark, (*section, name), text)

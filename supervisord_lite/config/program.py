@@ -13,9 +13,10 @@ from supervisord_lite.config.envfile import EnvironmentFiles
 from supervisord_lite.config.identity import Identities
 from supervisord_lite.config.interpolation import fill, varies
 from supervisord_lite.config.model import Worker
+from supervisord_lite.config.paths import PathTemplate
 from supervisord_lite.config.place import Place, node_at
 from supervisord_lite.config.policies import limits_of
-from supervisord_lite.config.streams import Outlet, PathTemplate
+from supervisord_lite.config.streams import Outlet
 from supervisord_lite.core.spec import Program, Stream
 
 

@@ -13,13 +13,12 @@ from pathlib import Path as FilePath
 from supervisord_lite.config.errors import quoted
 from supervisord_lite.config.fleet import fleet_of
 from supervisord_lite.config.model import File, Supervisor
+from supervisord_lite.config.outlets import outlets_of
+from supervisord_lite.config.paths import SOCKET_PATH_MAX, Claims, PathTemplate
 from supervisord_lite.config.place import Place
 from supervisord_lite.config.scalars import NAME
 from supervisord_lite.config.scaling import Scaling
-from supervisord_lite.config.streams import PathTemplate
 from supervisord_lite.core.spec import ChannelSpec, Configuration, Control
-
-_SOCKET_PATH_MAX = 107  # unix(7): sun_path has 108 bytes, the last is NUL
 
 
 def resolve(
@@ -32,7 +31,8 @@ def resolve(
     place = root.within("supervisor")
     name = section.name or _name_of_file(root)
     runtime_dir = _runtime_dir(section, place, name, around)
-    fleet = fleet_of(file.workers, root.within("workers"), scaling)
+    claims = Claims()
+    fleet = fleet_of(file.workers, root.within("workers"), scaling, claims)
     return Configuration(
         name=name,
         control=_control(section, place, runtime_dir),
@@ -46,6 +46,7 @@ def resolve(
             ChannelSpec(channel, value.type, value.size)
             for channel, value in (file.channels or {}).items()
         ),
+        outlets=outlets_of(file, root, fleet, claims),
         files=tuple(sources),
     )
 
@@ -94,7 +95,7 @@ def _control(section: Supervisor, place: Place, runtime_dir: str) -> Control:
     if "socket" in given:
         path = PathTemplate.at(within, given["socket"]).path(section.name or "", 0)
     length = len(os.fsencode(path))
-    if length > _SOCKET_PATH_MAX:
-        text = f"cannot bind {quoted(path)}: it has {length} bytes, a socket's path at most 107"
-        within.refuse(text)
+    if length > SOCKET_PATH_MAX:
+        text = f"cannot bind {quoted(path)}: it has {length} bytes"
+        within.refuse(f"{text}, a socket's path at most {SOCKET_PATH_MAX}")
     return Control(**{**given, "socket": path})

@@ -16,7 +16,7 @@ _Form = Callable[[Node, Path, Problems], Node]
 
 
 def lengthen(document: Mapping, problems: Problems) -> Mapping:
-    """The document with the short forms in `defaults` and `workers` written out."""
+    """The document with all its short forms written out."""
     entries = dict(document.entries)
     if "defaults" in entries:
         entries["defaults"] = _worker(entries["defaults"], ("defaults",), problems)
@@ -27,6 +27,9 @@ def lengthen(document: Mapping, problems: Problems) -> Mapping:
             for name, worker in workers.entries.items()
         }
         entries["workers"] = Mapping(workers.mark, long, workers.keys)
+    for key, form in _OUTSIDE.items():
+        if key in entries:
+            entries[key] = form(entries[key], (key,), problems)
     return Mapping(document.mark, entries, document.keys)
 
 
@@ -75,10 +78,53 @@ def _stop(node: Node, _path: Path, _problems: Problems) -> Node:
 def _output(node: Node, _path: Path, _problems: Problems) -> Node:
     if isinstance(node, Scalar) and node.text in STREAM_WORDS:
         return node
-    if isinstance(node, Mapping) and "rotate" in node.entries:
-        rotate = _under(node.entries["rotate"], "size")
-        return Mapping(node.mark, {**node.entries, "rotate": rotate}, node.keys)
+    if isinstance(node, Mapping):
+        return _inside(node, rotate=_under_size, tap=_under_path)
     return _under(node, "log")
+
+
+def _under_size(node: Node) -> Node:
+    return _under(node, "size")
+
+
+def _under_path(node: Node) -> Node:
+    return _under(node, "path")
+
+
+def _inside(node: Node, **forms: Callable[[Node], Node]) -> Node:
+    """The section with the short forms of these keys written out."""
+    if not isinstance(node, Mapping):
+        return node
+    long = {key: forms[key](item) if key in forms else item for key, item in node.entries.items()}
+    return Mapping(node.mark, long, node.keys)
+
+
+def _each(node: Node, form: Callable[[Node], Node]) -> Node:
+    """The section with each of its things written out, whatever its name."""
+    if not isinstance(node, Mapping):
+        return node
+    return Mapping(node.mark, {key: form(item) for key, item in node.entries.items()}, node.keys)
+
+
+def _supervisor(node: Node, _path: Path, _problems: Problems) -> Node:
+    def log(node: Node) -> Node:
+        return _inside(_under(node, "path"), rotate=_under_size)
+
+    return _inside(node, log=log)
+
+
+def _taps(node: Node, path: Path, problems: Problems) -> Node:
+    def tap(node: Node) -> Node:
+        return _inside(_under(node, "path"), workers=lambda item: _listed(item, path, problems))
+
+    return _each(node, tap)
+
+
+def _logs(node: Node, path: Path, problems: Problems) -> Node:
+    def forward(node: Node) -> Node:
+        return _inside(_under(node, "to"), workers=lambda item: _listed(item, path, problems))
+
+    return _inside(node, forward=lambda forwards: _each(forwards, forward))
 
 
 def _ulimits(node: Node, _path: Path, _problems: Problems) -> Node:
@@ -177,6 +223,7 @@ def _keyed(key: str) -> _Form:
     return lengthened
 
 
+_OUTSIDE: dict[str, _Form] = {"logs": _logs, "supervisor": _supervisor, "taps": _taps}
 _FORMS: dict[str, _Form] = {
     "depends_on": _depends_on,
     "env_file": _listed,

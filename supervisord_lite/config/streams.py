@@ -1,124 +1,45 @@
 """Where a worker's standard streams lead: the forms of `stdin`, `stdout` and `stderr`.
 
-An outlet is decided once for a worker; only its paths differ between instances. `Claims` sees to
-it that no file has two writers.
+An outlet is decided once for a worker; only its paths differ between instances. How a log is
+written and rotated is decided here for whatever has one.
 """
 
-import os
-import stat
-from dataclasses import dataclass, field
-from pathlib import Path as FilePath
+import sys
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from typing import Any
 
-from supervisord_lite.config.errors import Mark, Path, dotted, quoted, suggestion
-from supervisord_lite.config.interpolation import fill
-from supervisord_lite.config.model import Output, Word
+from supervisord_lite.config.errors import quoted, suggestion
+from supervisord_lite.config.output import OURS, Output, Rotate, Tap, Word
+from supervisord_lite.config.paths import Claims, PathTemplate
 from supervisord_lite.config.place import Place
-from supervisord_lite.core.log import Log, OnFull, Rotation
+from supervisord_lite.core.log import Compression, Format, Log, RateLimit, Rotation, View
 from supervisord_lite.core.spec import Route, Stream
 
 DEFAULT_LOG = "logs/{name}.{instance}.log"
-_SHARED = ("/dev/std", "/dev/fd/", "/proc/")  # somebody else's descriptors: any number may write
 _WORDS = {Word.DISCARD: Route.NULL, Word.INHERIT: Route.INHERIT, Word.JOINED: Route.JOINED}
 
 
-@dataclass(frozen=True, slots=True)
-class PathTemplate:
-    """A path before `{name}` and `{instance}` are replaced, and what it is relative to."""
+_PLAIN = Log("")
 
-    text: str
-    place: Place
-    mark: Mark
-    directory: str
 
-    @classmethod
-    def at(cls, place: Place, text: str) -> "PathTemplate":
-        try:
-            fill(text, "", 0, {})
-        except ValueError as error:
-            place.refuse(str(error))
-            text = "{name}.{instance}"
-        return cls(text, place, place.mark, place.directory)
-
-    def path(self, name: str, instance: int) -> str:
-        """Absolute, but not resolved: a symbolic link in it may change while we run."""
-        text = fill(self.text, name, instance, {})
-        if text == ".":
-            return self.directory
-        whole = os.path.join(self.directory, text)
-        # The costly tidying is for the few that need it: thousands of instances pass here.
-        return (
-            str(FilePath(whole)) if "/." in whole or "//" in whole or whole[-1:] == "/" else whole
-        )
+def _is_device(path: str) -> bool:
+    return path.startswith(("/dev/", "/proc/")) and not path.startswith("/dev/shm/")  # noqa: S108 - none is made here
 
 
 @dataclass(frozen=True, slots=True)
 class Outlet:
-    """A stream, and the log of those that have one."""
+    """A stream, and the log of those that have one; `pattern` is that log without its paths."""
 
     stream: Stream
     log: PathTemplate | None = None
     tap: PathTemplate | None = None
-    rotation: Rotation = field(default_factory=Rotation)
-    on_full: OnFull = OnFull.DROP
+    pattern: Log = _PLAIN
 
-
-class Claims:
-    """Who writes to which file; a second writer is refused, and so is a directory."""
-
-    def __init__(self) -> None:
-        self._owners: dict[str, tuple[Mark, Path]] = {}
-        self._numbered: dict[str, str] = {}
-        self._directories: dict[str, str] = {}
-
-    def claim(self, path: str, template: PathTemplate) -> None:
-        if path.startswith(_SHARED):
-            return
-        real = self._real(path)
-        kind = _kind(real)
-        if stat.S_ISDIR(kind):
-            text = f"cannot write to {quoted(path)}: it is a directory"
-            template.place.problems.add(template.mark, template.place.path, text)
-        elif not stat.S_ISCHR(kind):
-            self._own(real, path, template)
-
-    def _own(self, real: str, path: str, template: PathTemplate) -> None:
-        mark, place = template.mark, template.place
-        stem, _, number = real.rpartition(".")
-        if number.isdigit():
-            self._numbered[stem] = real
-        other = self._rival(real, stem if number.isdigit() else "")
-        self._owners.setdefault(real, (mark, place.path))
-        if other is None:
-            return
-        owner, key = self._owners[other]
-        text = f"cannot write to {quoted(path)}: {dotted(key)} at {owner} does"
-        if owner == mark:
-            many, word = ("instances", "instance") if key == place.path else ("workers", "name")
-            text = f"cannot write to {quoted(path)} from several {many} (put {{{word}}} into it)"
-        place.problems.add(mark, place.path, text)
-
-    def _rival(self, real: str, stem: str) -> str | None:
-        """Who writes there already: the same file, or one whose rotation would take its name."""
-        if real in self._owners:
-            return real
-        if stem in self._owners:
-            return stem
-        return self._numbered.get(real)
-
-    def _real(self, path: str) -> str:
-        """The path without symbolic links. Most logs share a directory: it is resolved once."""
-        directory, name = os.path.split(path)
-        if directory not in self._directories:
-            self._directories[directory] = os.path.realpath(directory)
-        whole = f"{self._directories[directory]}/{name}"
-        return os.path.realpath(whole) if name in (".", "..") or os.path.islink(whole) else whole
-
-
-def _kind(path: str) -> int:
-    try:
-        return os.stat(path).st_mode
-    except OSError:
-        return 0
+    @property
+    def readable(self) -> bool:
+        """Whether there is a log that can be read back, unlike a terminal or somebody's pipe."""
+        return self.log is not None and not _is_device(self.log.text)
 
 
 def log_of(outlet: Outlet, name: str, instance: int, claims: Claims) -> Log | None:
@@ -131,7 +52,7 @@ def log_of(outlet: Outlet, name: str, instance: int, claims: Claims) -> Log | No
     if outlet.tap is not None:
         tap = outlet.tap.path(name, instance)
         claims.claim(tap, outlet.tap)
-    return Log(path, outlet.rotation, outlet.on_full, tap)
+    return replace(outlet.pattern, path=path, tap=tap)
 
 
 def input_of(channel: str | None, place: Place) -> Stream:
@@ -160,15 +81,76 @@ def _logged(value: Output, place: Place, unsaid: Outlet) -> Outlet:
     log = unsaid.log if value.log is None else PathTemplate.at(place.within("log"), value.log)
     if log is None:
         place.refuse("cannot keep this stream without a path (add log)")
-    tap = None if value.tap is None else PathTemplate.at(place.within("tap"), value.tap)
-    return Outlet(Stream(Route.LOG), log, tap, _rotation(value), value.on_full or OnFull.DROP)
+    if value.direct:
+        _refuse_ours(value, place)
+        pattern = Log("", **_given(value, "direct", "max_line"))
+    else:
+        pattern = Log("", **_given(value, "format", "max_line", "on_full"), **_kept(value, place))
+    tap = None
+    if value.tap is not None:
+        tap, view = _tap(value.tap, place.within("tap"))
+        pattern = replace(pattern, tap_view=view)
+    outlet = Outlet(Stream(Route.LOG), log, tap, pattern)
+    if tap is not None and log is not None and not outlet.readable:
+        text = f"cannot show what goes to {quoted(log.text)}: it cannot be read back"
+        place.within("tap").refuse(text)
+    return outlet
 
 
-def _rotation(value: Output) -> Rotation:
-    given = value.rotate.given() if value.rotate else {}
+def _given(value: Output, *keys: str) -> dict[str, Any]:
+    return {key: item for key, item in value.given().items() if key in keys}
+
+
+def _kept(value: Output, place: Place) -> dict[str, Any]:
+    """What the file says of how much is kept."""
+    found: dict[str, Any] = {}
+    if value.rotate is not None:
+        found["rotation"] = rotation_of(value.rotate, place.within("rotate"))
+    if value.rate_limit is not None:
+        found["rate_limit"] = RateLimit(**value.rate_limit.given())
+        if not any(place.is_given("rate_limit", key) for key in ("lines", "bytes")):
+            place.within("rate_limit").refuse("cannot be empty (give lines or bytes)")
+    return found
+
+
+def _refuse_ours(value: Output, place: Place) -> None:
+    for key in value.given().keys() & set(OURS):
+        if value.given()[key] != Format.RAW:
+            text = f"cannot use {key} with direct: the worker writes into the file itself"
+            place.within(key).refuse(text)
+
+
+def _tap(value: Tap, place: Place) -> tuple[PathTemplate | None, View]:
+    view = value.format or View.RAW
+    if value.path is None:
+        place.require("path")
+        return None, view
+    return PathTemplate.at(place.within("path"), value.path), view
+
+
+def rotation_of(value: Rotate, place: Place) -> Rotation:
+    """How a log is rotated; what the file does not say is as ever."""
+    given = value.given()
     if given.get("size") == 0:
         given["size"] = None
-    return Rotation(**given)
+    rotation = Rotation(**given)
+    if rotation.compress is Compression.ZSTD and not _has_zstd():
+        text = "cannot compress with zstd: Python lacks it (pip install supervisord-lite[zstd])"
+        place.within("compress").refuse(text)
+    if rotation.compress is Compression.NONE and rotation.keep:
+        _refuse_too_little(rotation.max_total, rotation.size, place)
+    return rotation
+
+
+def _refuse_too_little(total: int | None, size: int | None, place: Place) -> None:
+    if total is not None and size is not None and total < size:
+        text = f"cannot keep older files in {total} bytes: each has {size}"
+        place.within("max_total").refuse(f"{text} (raise it, lower size, or set keep to 0)")
+
+
+def _has_zstd() -> bool:
+    """Whether what compresses could be imported; the standard library has it from 3.14 on."""
+    return sys.version_info >= (3, 14) or find_spec("zstandard") is not None
 
 
 def _connected(channel: str, place: Place) -> Stream:

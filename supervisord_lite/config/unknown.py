@@ -27,6 +27,10 @@ _COUNTERPARTS = {
     "exitcodes": "restart.success_codes",
     "killasgroup": "stop",
     "liveness": "healthcheck",
+    "logfile": "log.path",
+    "logfile_backups": "log.rotate.keep",
+    "logfile_maxbytes": "log.rotate.size",
+    "loglevel": "log.level",
     "mem_limit": "max_memory",
     "numprocs": "instances",
     "program": "workers",
@@ -55,6 +59,9 @@ _COUNTERPARTS = {
 }
 _WITHOUT_COUNTERPART = {
     "priority": "what has to be up before it is said by depends_on",
+    "logging": "a log is said by stdout and stderr, where else lines go by logs.forward",
+    "stderr_syslog": "lines are sent to syslog by logs.forward",
+    "stdout_syslog": "lines are sent to syslog by logs.forward",
     "process_name": "instances are named NAME:0, NAME:1 and so on",
 }
 # The keys of sections that are dictionaries with keys of ours.

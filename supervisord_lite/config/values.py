@@ -34,6 +34,13 @@ _REALTIME = re.compile(r"RT(MIN\+|MAX-)(\d{1,2})", re.ASCII)
 _PERCENT = re.compile(r"(\d{1,6}(?:\.\d{1,6})?)%", re.ASCII)
 _CPU_RANGE = re.compile(r"(\d{1,4})(?:-(\d{1,4}))?", re.ASCII)
 
+_TIME_OF_DAY = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)", re.ASCII)
+# RFC 5424, section 6.2.1, by the names of syslog(3).
+_NAMES = ("kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron")
+_FACILITIES = {name: number for number, name in enumerate((*_NAMES, "authpriv", "ftp"))} | {
+    f"local{number}": 16 + number for number in range(8)
+}
+
 MAX_INSTANCES = 20_000  # instances of all workers together
 
 LIMIT_NAMES = tuple(
@@ -70,6 +77,24 @@ def size(text: str) -> int:
     if guess and guess[2][:1].upper() in ("K", "M", "G", "T"):
         hint = f"{guess[1]}{guess[2][0].upper()}iB"
     raise ValueError(f"cannot read {quoted(text)} as a size (try {hint})")
+
+
+def time_of_day(text: str) -> str:
+    """Hours and minutes as `03:00`."""
+    match = _TIME_OF_DAY.fullmatch(text)
+    if match:
+        return f"{int(match[1]):02}:{match[2]}"
+    raise ValueError(f"cannot read {quoted(text)} as a time of day (try 03:00)")
+
+
+def facility(text: str) -> int:
+    """A facility of syslog: its name, or its number from 0 to 23."""
+    if text in _FACILITIES:
+        return _FACILITIES[text]
+    if text.isascii() and text.isdigit() and len(text) <= 2 and int(text) <= 23:
+        return int(text)
+    hint = suggestion(text, _FACILITIES) or " (try daemon or local0)"
+    raise ValueError(f"cannot read {quoted(text)} as a facility{hint}")
 
 
 def signal_number(text: str) -> int:

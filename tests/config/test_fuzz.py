@@ -9,18 +9,37 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from supervisord_lite.config import lifecycle
+from supervisord_lite.config import lifecycle, output
 from supervisord_lite.config.compiler import compile_files
 from supervisord_lite.config.errors import Invalid
 from supervisord_lite.config.model import Channel, File, Restart, Rung, Supervisor, Ulimit, Worker
-from supervisord_lite.config.model import Output as StreamKeys
 
 LINE = re.compile(r"t\.yaml:\d+:\d+: ([^\n]+: )?cannot [^\n]+")
 
-words = st.sampled_from(
-    ["", "1", "5s", "TERM", "always", "yes", "pipe", "task", "p", "root", "a b", "{instance}", "/x"]
-) | st.sampled_from(
-    ["job", "a", "b", "a:1", "http://a/", "* * * * *", "ready", "rolling", "start-first", "50%"]
+words = (
+    st.sampled_from(
+        [
+            "",
+            "1",
+            "5s",
+            "TERM",
+            "always",
+            "yes",
+            "pipe",
+            "task",
+            "p",
+            "root",
+            "a b",
+            "{instance}",
+            "/x",
+        ]
+    )
+    | st.sampled_from(
+        ["job", "a", "b", "a:1", "http://a/", "* * * * *", "ready", "rolling", "start-first", "50%"]
+    )
+    | st.sampled_from(
+        ["1MiB", "json", "prefixed", "stdout", "syslog", "03:00", "gzip", "k=v", "true"]
+    )
 )
 texts = words | st.text(alphabet="a1{}$:-/ \"'~\n\u2028", max_size=8)
 shapes = st.recursive(
@@ -36,7 +55,13 @@ def section(model: Any, **inner: st.SearchStrategy[Any]) -> st.SearchStrategy[An
     return st.fixed_dictionaries({}, optional=keys) | shapes
 
 
-stream = section(StreamKeys)
+rotate = section(output.Rotate)
+stream = section(
+    output.Output,
+    rotate=rotate,
+    rate_limit=section(output.RateLimit),
+    tap=section(output.Tap),
+)
 points = st.sampled_from(["pre_start", "post_stop", "x"])
 worker = section(
     Worker,
@@ -61,7 +86,9 @@ worker = section(
 names = st.sampled_from(["a", "b", "p", "all", "no name"])
 files = section(
     File,
-    supervisor=section(Supervisor),
+    supervisor=section(Supervisor, log=section(output.OwnLog, rotate=rotate)),
+    taps=st.dictionaries(names, section(output.SharedTap), max_size=2),
+    logs=section(output.Logs, forward=st.dictionaries(names, section(output.Forward), max_size=2)),
     defaults=worker,
     channels=st.dictionaries(names, section(Channel), max_size=2),
     workers=st.dictionaries(names, worker, max_size=3),

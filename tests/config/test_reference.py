@@ -93,3 +93,31 @@ def test_the_examples_of_the_document_compile(
 
 def _load(text: str) -> Any:
     return yaml.safe_load(text)
+
+
+@pytest.mark.parametrize(
+    "path", sorted(REPOSITORY.glob("docs/**/*.md")), ids=lambda path: path.stem
+)
+def test_rows_of_tables_are_whole(path: Path) -> None:
+    """Every row has as many cells as the head of its table: a row that was torn in two says
+    nothing, and its keys are there all the same.
+    """
+    width = 0
+    for line in path.read_text().splitlines():
+        cells = re.sub(r"`[^`]*`|\\\|", "", line).count("|") if line.startswith("|") else 0
+        assert cells in (0, width or cells), line
+        width = cells
+
+
+def test_what_documents_name_is_there() -> None:
+    """Rooms and modules of the program have moved before, and documents stayed behind."""
+    program = REPOSITORY / "supervisord_lite"
+    rooms = {path.name for path in program.iterdir() if path.is_dir()}
+    named = {
+        name
+        for path in (REPOSITORY / "README.md", *REPOSITORY.glob("docs/**/*.md"))
+        for name in re.findall(r"`([a-z_]+/[a-z_/]*(?:\.py)?)`", path.read_text())
+        if name.split("/")[0] in rooms
+    }
+    assert "logs/capture/" in named
+    assert [name for name in sorted(named) if not (program / name).exists()] == []
