@@ -8,6 +8,7 @@ import errno
 import fcntl
 import json
 import os
+import select
 import socket
 import stat
 import sys
@@ -18,6 +19,8 @@ from functools import partial
 from typing import Any, NoReturn
 
 _MANAGER_LINK = 3
+
+_AT_ONCE = 4096  # PIPE_BUF: poll(2) says that this much can be written without waiting
 
 
 def run(files: list[str], hold: bool) -> NoReturn:
@@ -154,9 +157,7 @@ def manager_main() -> int:
     except Exception:  # noqa: BLE001 - whatever it is, the next manager is told
         import traceback
 
-        text = traceback.format_exc()
-        sys.stderr.write(text)
-        link.order([{"do": "despair", "traceback": text}])
+        _despair(link, traceback.format_exc())
         return 1
     if how == "orphaned" and not given.greeting.get("systemd"):
         # Nobody restarts us: take the keeper's place. The journal says what there is to adopt.
@@ -170,11 +171,19 @@ def _die_of_a_thread(link: Any, failure: Any) -> None:
     """No thread dies alone: without one of them the manager is broken, and the next one is not."""
     import traceback
 
-    text = "".join(traceback.format_exception(failure.exc_value))
-    sys.stderr.write(text)
+    _despair(link, "".join(traceback.format_exception(failure.exc_value)))
+    os._exit(1)
+
+
+def _despair(link: Any, text: str) -> None:
+    """Tell the next manager why this one dies, and stderr if it takes that at once: a reader of it
+    that has stopped reading must not hold up the end.
+    """
     with suppress(Exception):
         link.order([{"do": "despair", "traceback": text}])
-    os._exit(1)
+    with suppress(OSError):
+        if select.select((), (2,), (), 0)[1]:
+            os.write(2, text.encode(errors="backslashreplace")[-_AT_ONCE:])
 
 
 def _serve(link: Any, given: Any) -> str:
@@ -182,8 +191,7 @@ def _serve(link: Any, given: Any) -> str:
     import logging
 
     from supervisord_lite.manager.assembly import Manager
-
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    from supervisord_lite.manager.output.chronicle import LibraryLog
 
     async def serve(listener: socket.socket, service: Any, logs: Any) -> Any:
         from supervisord_lite.control.server import serve as open_server
@@ -192,6 +200,8 @@ def _serve(link: Any, given: Any) -> str:
 
     async def live() -> str:
         manager = Manager(link, given, serve)
+        library = LibraryLog(manager.notices.chronicle)
+        logging.basicConfig(handlers=[library], format="%(message)s", level=logging.INFO)
         asyncio.get_running_loop().set_exception_handler(manager.broken)
         manager.start(given.facts)
         return await manager.done

@@ -30,6 +30,7 @@ class Job(NamedTuple):
     identity: tuple[int, int, tuple[int, ...]] | None = None  # uid, gid, supplementary groups
     extra: tuple[int, ...] = ()
     outfit: Outfit = Outfit()
+    logs: tuple[str | None, ...] = ()  # what is opened for appending, instead of 0, 1 and 2
 
 
 class Answer(NamedTuple):

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from supervisord_lite.keeper.adoption import adopt
 from supervisord_lite.keeper.children import Children
-from supervisord_lite.keeper.complaint import complain, describe
+from supervisord_lite.keeper.complaint import complain, describe, untold
 from supervisord_lite.keeper.held import Held
 from supervisord_lite.keeper.job import Answer
 from supervisord_lite.keeper.journal import Journal
@@ -38,6 +38,7 @@ from supervisord_lite.linux.notify import Notifier, stored_descriptors
 from supervisord_lite.linux.prctl import become_subreaper
 
 _AWAY = 1.0  # seconds that waiting may take longer than asked, before something was wrong
+_MOST_UNDELIVERED = 200  # complaints and signals that wait for a manager who takes them
 _TURNS_BETWEEN_COLLECTIONS = 5000
 _AFTER_A_BUG = 0.1  # seconds: what fails again and again must not take the processor
 
@@ -81,7 +82,7 @@ class Keeper:
         self.sweeper = Sweeper(self.trees, self.epoll, self.limit, self.settle)
         self.seat = Seat(self.spawner, settings.manager, hold=settings.hold)
         self.mains = Mains(self.trees, self.children, self.epoll, self.limit, self._main_ended)
-        self._undelivered: dict[int, Packet] = {}  # signals that no manager has dealt with yet
+        self._undelivered: dict[int, Packet] = {}  # what no manager has dealt with yet
         self._turns = 0
         gc.disable()
         self._link_watched = False
@@ -145,6 +146,17 @@ class Keeper:
         self.seat.bite(now)
         if self.seat.start_due(now):
             self._start_manager()
+        if self._link_watched:
+            self._pass_on_complaints()
+
+    def _pass_on_complaints(self) -> None:
+        """Tell the manager, or the next one; more than a few hundred help nobody."""
+        for text in untold():
+            packet = {"tell": "complained", "text": text}
+            number = self.seat.tell(packet)
+            if len(self._undelivered) < _MOST_UNDELIVERED:
+                self._undelivered[number] = packet
+            self._watch_link()
 
     def _dispatch(self, descriptor: int) -> None:
         if descriptor == self.signals.fileno():

@@ -76,12 +76,19 @@ def _spawn(keeper: "Keeper", order: Order, _: list[int]) -> None:
         streams = [_stream(keeper, name, program) for name in order["streams"]]
         extra = {int(number): name for number, name in order.get("extra", {}).items()}
         further = [_further(keeper, name, program) for name in extra.values()]
-        return _job(keeper, program, run, tuple(extra)), [*streams, *further]
+        logs = tuple(map(_log, order["streams"]))
+        return _job(keeper, program, run, tuple(extra), logs), [*streams, *further]
 
     keeper.spawner.submit(prepare, partial(keeper.spawn_answered, run))
 
 
-def _job(keeper: "Keeper", program: Order, run: Run, extra: tuple[int, ...]) -> Job:
+def _job(
+    keeper: "Keeper",
+    program: Order,
+    run: Run,
+    extra: tuple[int, ...],
+    logs: tuple[str | None, ...],
+) -> Job:
     return Job(
         argv=program["argv"],
         working_dir=program["working_dir"],
@@ -90,15 +97,22 @@ def _job(keeper: "Keeper", program: Order, run: Run, extra: tuple[int, ...]) -> 
         identity=_ids(program),
         extra=extra,
         outfit=_outfit(program),
+        logs=logs,
     )
+
+
+def _log(name: str) -> str | None:
+    """The path of `append:PATH`: the spawner opens it, since that may take as long as it likes."""
+    kind, _, path = name.partition(":")
+    return path if kind == "append" else None
 
 
 def _stream(keeper: "Keeper", name: str, program: Order) -> int:
     """The descriptor that a stream's name means: `null`, `daemon:N`, `held:NAME`; or that there is
-    none, by an errno: `refused:N`.
+    none, by an errno: `refused:N`. For `append:PATH` see `_log`.
     """
     kind, _, which = name.partition(":")
-    if kind == "null":
+    if kind in ("null", "append"):
         return keeper.null
     if kind == "daemon":
         return int(which)

@@ -126,4 +126,5 @@ class Seat:
 
     def welcome(self) -> dict[str, Any]:
         """What a manager is told about its predecessors."""
-        return {"hold": self.hold, "deaths": len(self.deaths), "last_words": self.last_words}
+        words, self.last_words = self.last_words, None
+        return {"hold": self.hold, "deaths": len(self.deaths), "last_words": words}

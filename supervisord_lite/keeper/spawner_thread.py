@@ -21,6 +21,7 @@ from contextlib import suppress
 from functools import cache
 from itertools import count, islice
 
+from supervisord_lite.keeper.direct_log import LogFailed, open_logs
 from supervisord_lite.keeper.job import Answer, Job, Outfit
 from supervisord_lite.linux.descriptors import DescriptorLimit, close_all, receive_with, send_with
 from supervisord_lite.linux.prctl import unshare_descriptors
@@ -89,10 +90,13 @@ class SpawnerThread:
 
     def _make(self, job: Job, received: list[int]) -> Answer:
         try:
+            open_logs(job, received)
             if job.outfit == Outfit():
                 pid = self._spawn(job, job.argv, received)
             else:
                 pid = self._spawn_with_outfit(job, received)
+        except LogFailed as failed:
+            return Answer(stage="streams", errno=failed.number, message=failed.text)
         except _StageFailed as failed:
             return Answer(stage=failed.stage, errno=failed.number, message=failed.text)
         except Exception as error:  # noqa: BLE001 - every job is answered, whatever is wrong with it

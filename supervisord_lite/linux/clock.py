@@ -1,17 +1,21 @@
-"""The wall clock, and being told that it was set: timerfd_create(2), TFD_TIMER_CANCEL_ON_SET.
+"""The wall clock: being told that it was set, and of a time on it. timerfd_create(2).
 
-A timer that is never to go off becomes readable nevertheless when CLOCK_REALTIME makes a jump:
-when somebody sets it, and when the machine wakes up from sleep. Until then it costs no wake-up.
+A timer that is never to go off becomes readable nevertheless when CLOCK_REALTIME makes a jump
+(TFD_TIMER_CANCEL_ON_SET): when somebody sets it, and when the machine wakes up from sleep. One that
+is to go off at a time of that clock does so however the clock comes to it. Until then neither costs
+a wake-up.
 """
 
 import ctypes
 import errno
 import functools
+import math
 import os
 import time
 
 _NONBLOCK_CLOEXEC = os.O_NONBLOCK | os.O_CLOEXEC  # TFD_NONBLOCK and TFD_CLOEXEC are the same bits
-_ABSOLUTE_AND_CANCELLED = 1 << 0 | 1 << 1  # TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET
+_ABSOLUTE = 1 << 0  # TFD_TIMER_ABSTIME
+_ABSOLUTE_AND_CANCELLED = _ABSOLUTE | 1 << 1  # TFD_TIMER_CANCEL_ON_SET
 _NEVER = 1 << 40  # seconds since the epoch: some 34 000 years from now
 
 
@@ -62,6 +66,26 @@ class ClockWatch:
             # is looked at after this is the new one.
             if error.errno != errno.ECANCELED:
                 raise
+
+
+class WallAlarm:
+    """`fd` is readable once the wall clock shows the time that was set last, until the next one is
+    set.
+    """
+
+    def __init__(self) -> None:
+        self.fd = _checked(_libc().timerfd_create(time.CLOCK_REALTIME, _NONBLOCK_CLOEXEC))
+
+    def set(self, at: float | None) -> None:
+        """Go off at this time, in seconds since the epoch, and at once if it has passed; None:
+        never.
+        """
+        nanoseconds = 0 if at is None else max(1, math.ceil(at * 1e9))  # 0 disarms it
+        setting = _Itimerspec(value=_Timespec(*divmod(nanoseconds, 1_000_000_000)))
+        _checked(_libc().timerfd_settime(self.fd, _ABSOLUTE, ctypes.byref(setting), None))
+
+    def close(self) -> None:
+        os.close(self.fd)
 
 
 @functools.cache

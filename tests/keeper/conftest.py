@@ -78,8 +78,10 @@ class Manager:
         """Send one packet of orders, without acknowledging anything."""
         self.link.send({"orders": list(orders)}, descriptors)
 
-    def fact(self, tell: str, instance: str) -> Packet:
-        """The first fact of this kind about the instance, told already or to be told."""
+    def fact(self, tell: str, instance: str | None = None) -> Packet:
+        """The first fact of this kind about the instance (or about none), told already or to be
+        told.
+        """
         while True:
             for fact in self.facts:
                 if (fact["tell"], fact.get("instance")) == (tell, instance):
