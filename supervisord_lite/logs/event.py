@@ -65,13 +65,31 @@ class TapClosed:
     path: str
 
 
-LogEvent = TroubleBegan | TroubleEnded | Noticed | StallBegan | StallEnded | TapOpened | TapClosed
+@dataclass(frozen=True, slots=True)
+class Rotated:
+    """The stream's log at `path` has one more older file, and goes on in a fresh one."""
+
+    stream: str
+    path: str
+
+
+LogEvent = (
+    TroubleBegan
+    | TroubleEnded
+    | Noticed
+    | StallBegan
+    | StallEnded
+    | TapOpened
+    | TapClosed
+    | Rotated
+)
 
 
 @dataclass(frozen=True, slots=True)
 class StreamStatus:
     """One stream as the data plane last saw it. `bytes` is the size of the present file; dropped
-    counts are those since the stream was attached; `stalled_since` is CLOCK_MONOTONIC.
+    and limited counts (what the rate limit left out) are those since the stream was attached;
+    `stalled_since` is CLOCK_MONOTONIC.
     """
 
     path: str
@@ -80,3 +98,5 @@ class StreamStatus:
     dropped_lines: int
     trouble: str | None
     stalled_since: float | None
+    limited_bytes: int = 0
+    limited_lines: int = 0

@@ -37,6 +37,13 @@ class Source:
     instance: int
     stream: str
 
+    @classmethod
+    def of(cls, stream: str) -> "Source":
+        """Whose a stream is, by its full name: "web:0/stdout"."""
+        name, _, which = stream.partition("/")
+        worker, _, instance = name.rpartition(":")
+        return cls(worker or name, int(instance) if worker else 0, which or "stdout")
+
     @property
     def title(self) -> str:
         """How a person is told of it: "web:0", "web:0 err"."""

@@ -3,26 +3,30 @@ bytes go from pipe to file in threads of its own, one a file system (a *lane*).
 
 Nothing here blocks but `flush` and `stop`. It knows no states: a run is a number in an index.
 Hops come from a `HopStore`, one a lane plus one for each stream whose worker waits while the disk
-is full; a hop that a killed data plane left with bytes in it is emptied into the stream that its
-owner word names, when that stream is attached and before anything else is written there.
+is full, and buffers, one for each stream whose bytes are looked at. A hop that a killed data plane
+left with bytes in it is emptied into the stream that its owner word names, when that stream is
+attached and before anything else is written there.
 Relays, one a tap, come from a `RelayStore`, and are dropped there when the tap is no more.
 So: construct, attach every stream, then `start`. Call everything from one thread.
 """
 
 import os
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import count
 
-from supervisord_lite.core.log import Log, OnFull
+from supervisord_lite.core.log import Log, OnFull, View
 from supervisord_lite.linux import mounts, pipes
+from supervisord_lite.logs.capture.direct import DirectLogs
+from supervisord_lite.logs.capture.hop import Hop, HopStore, left_in, make_hop
+from supervisord_lite.logs.capture.lane import Lane
+from supervisord_lite.logs.capture.shaper import shaping
+from supervisord_lite.logs.capture.stream import Held, Stream
+from supervisord_lite.logs.capture.watchdog import STALLED, Busy, Watchdog
 from supervisord_lite.logs.event import LogEvent, StallBegan, StallEnded, StreamStatus
-from supervisord_lite.logs.hop import Hop, HopStore, left_in, make_hop
-from supervisord_lite.logs.lane import Lane
-from supervisord_lite.logs.relay import Relay, RelayStore
-from supervisord_lite.logs.stream import Stream
-from supervisord_lite.logs.watchdog import STALLED, Busy, Watchdog
+from supervisord_lite.logs.feeds.relay import Relay, RelayStore
 
 __all__ = ["DataPlane", "Hop", "HopStore", "LogEvent", "StreamStatus", "make_hop"]
 
@@ -32,6 +36,18 @@ Wake = Callable[[], None]
 def make_stream_pipe() -> int:
     """The O_RDWR descriptor of a fresh pipe for one stream; it is kept across all its runs."""
     return pipes.make_shared()
+
+
+class Done:
+    """That several lanes have done something. To be waited for in any thread."""
+
+    def __init__(self, awaited: Sequence[threading.Event]) -> None:
+        self._awaited = awaited
+
+    def wait(self, timeout: float) -> bool:
+        """False after `timeout` seconds; what is late is done nevertheless."""
+        deadline = time.monotonic() + timeout
+        return all(done.wait(max(0.0, deadline - time.monotonic())) for done in self._awaited)
 
 
 class DataPlane:
@@ -51,6 +67,7 @@ class DataPlane:
         self._streams: dict[str, tuple[Stream, Lane]] = {}
         self._taps: dict[str, tuple[Log, Relay]] = {}
         self._wakes: dict[str, tuple[Wake, ...]] = {}
+        self._direct = DirectLogs(self._lane, self._wake)
         self._watchdog = Watchdog(self._stall_began, self._stall_ended)
         self._started = False
 
@@ -62,38 +79,53 @@ class DataPlane:
         for lane in self._lanes.values():
             lane.start()
 
-    def attach(self, stream: str, pipe: int, log: Log, run: int | None = None) -> None:
+    def attach(self, stream: str, pipe: int | None, log: Log, run: int | None = None) -> None:
         """Log what comes through `pipe`, which stays the caller's: output of `run`, where that is
         known, else of whom the index names last. A log that cannot be opened is reported and tried
-        again, and its output handled as `on_full` says.
+        again, and its output handled as `on_full` says. A direct log has no pipe.
         """
-        assert stream not in self._streams, "a stream is attached once"
+        assert stream not in self, "a stream is attached once"
+        if pipe is None:
+            self._direct.attach(stream, log)
+            if stream in self._wakes:
+                self._direct.watch(stream)
+            return
         lane = self._lane(log.path)
         leftover = self._leftovers.pop(stream, None)
-        own, relay = self._own_hop(stream, log), self._relay(stream, log)
-        attached = Stream(stream, pipe, log, self._wakes, own, leftover, relay)
+        attached = Stream(stream, pipe, log, self._wakes, self._held(stream, log), leftover)
         attached.run = run
         self._streams[stream] = attached, lane
         lane.enter(attached)
 
     def adjust(self, stream: str, log: Log) -> None:
-        """Go on with another path, rotation, tap or `on_full`."""
+        """Go on with another path or other rules, but a direct log stays one."""
+        if stream in self._direct:
+            self._direct.adjust(stream, log)
+            return
         attached, lane = self._streams[stream]
         target = self._lane(log.path)
-        own, relay = self._own_hop(stream, log), self._relay(stream, log)
+        held = self._held(stream, log)
         if target is not lane:
-            lane.move(attached, log, relay, target)
+            lane.move(attached, log, held, target)
             self._streams[stream] = attached, target
-        target.tell(attached, partial(attached.adjust, log, own, relay))
+        target.tell(attached, partial(attached.adjust, log, held))
 
     def detach(self, stream: str) -> None:
         """Log what is in the pipe now, then let go of the stream."""
+        if stream in self._direct:
+            self._direct.detach(stream)
+            self._wake(stream)
+            return
         attached, lane = self._streams.pop(stream)
         self._drop_relay(stream)
+        self._hops.drop_buffer(stream)
         lane.leave(attached)
 
     def began(self, stream: str, run: int) -> None:
         """What comes from now on is of `run`. To be called before the run is spawned."""
+        if stream in self._direct:
+            self._direct.began(stream)
+            return
         attached, lane = self._streams[stream]
         # The lane may come to it when the run has said something already.
         lane.tell(attached, partial(attached.mark_run, run, attached.position()))
@@ -102,21 +134,36 @@ class DataPlane:
         """The main process of `run` is gone: what is in the pipe now is the last of its output,
         and what comes later is a grandchild's.
         """
+        if stream in self._direct:
+            return
         attached, lane = self._streams[stream]
         lane.tell(attached, partial(attached.end_run, run, attached.position()))
 
-    def reopen(self) -> None:
-        """Open every log again by its name."""
+    def __contains__(self, stream: str) -> bool:
+        return stream in self._streams or stream in self._direct
+
+    def between_steps(self, stream: str, act: Callable[[], None]) -> None:
+        """Call `act` in the thread that moves the stream's bytes, when no file of its log is being
+        renamed. It must not raise.
+        """
+        if stream in self._direct:
+            self._direct.post(stream, act)
+            return
+        _, lane = self._streams[stream]
+        lane.post(act)
+
+    def reopen(self) -> Done:
+        """Open every log again by its name. When that is done, whoever has moved a file may do with
+        it what they like.
+        """
         self._places.clear()
-        for lane in self._lanes.values():
-            lane.reopen()
+        return Done([lane.reopen() for lane in self._lanes.values()])
 
     def flush(self, timeout: float) -> bool:
         """Wait until all that was in the pipes is in the files; False after `timeout` seconds."""
-        deadline = time.monotonic() + timeout
         awaited = [lane.drained(stream) for stream, lane in self._streams.values()]
         awaited += [lane.passed() for lane in self._lanes.values()]
-        return all(done.wait(max(0.0, deadline - time.monotonic())) for done in awaited)
+        return Done(awaited).wait(timeout)
 
     def stop(self, timeout: float = 10.0) -> bool:
         """End all lanes between two steps and let go of everything. False: a disk holds one of
@@ -139,6 +186,8 @@ class DataPlane:
         comes often under load and must be cheap: set a flag, and do nothing if it is set.
         """
         self._wakes[stream] = (*self._wakes.get(stream, ()), wake)
+        if stream in self._direct:
+            self._direct.watch(stream)
 
         def cancel() -> None:
             left = tuple(other for other in self._wakes.get(stream, ()) if other is not wake)
@@ -146,17 +195,29 @@ class DataPlane:
                 self._wakes[stream] = left
             else:
                 self._wakes.pop(stream, None)
+                self._direct.unwatch(stream)
 
         return cancel
 
     def status(self, stream: str) -> StreamStatus:
-        """The stream as last seen, without touching a disk."""
+        """The stream as last seen, without touching a disk unless its log is direct."""
+        if stream in self._direct:
+            return self._direct.status(stream)
         attached, lane = self._streams[stream]
         since = lane.busy_since
         stalled = since if since and time.monotonic() - since >= STALLED else None
         return StreamStatus(
-            attached.log.path, attached.size, *attached.dropped, attached.trouble, stalled
+            attached.log.path,
+            attached.size,
+            *attached.losses.ever,
+            attached.trouble,
+            stalled,
+            *attached.limited,
         )
+
+    def _wake(self, stream: str) -> None:
+        for wake in self._wakes.get(stream, ()):
+            wake()
 
     def _lane(self, path: str) -> Lane:
         directory = os.path.dirname(path)
@@ -171,18 +232,22 @@ class DataPlane:
                 lane.start()
         return self._lanes[place]
 
-    def _own_hop(self, stream: str, log: Log) -> Hop | None:
-        return self._fresh_hop(f"stream {stream}") if log.on_full is OnFull.BLOCK else None
+    def _held(self, stream: str, log: Log) -> Held:
+        waits = log.on_full is OnFull.BLOCK and not shaping(log)
+        own = self._fresh_hop(f"stream {stream}") if waits else None
+        needed = shaping(log) or self._hops.has_buffer(stream)
+        buffer = self._hops.buffer(stream) if needed else None
+        return Held(own, buffer, self._relay(stream, log))
 
     def _relay(self, stream: str, log: Log) -> Relay | None:
         """The relay of the stream's tap; a fresh one where the tap is another than before."""
         if stream in self._taps:
             before, relay = self._taps[stream]
-            if (log.path, log.tap) == (before.path, before.tap):
+            if (log.path, log.tap, log.tap_view) == (before.path, before.tap, before.tap_view):
                 return relay
         self._drop_relay(stream)
-        if log.tap is None:
-            return None
+        if log.tap is None or log.tap_view is not View.RAW:
+            return None  # a view of lines is a feed, and somebody else's work
         relay = self._relays.get(stream)
         self._taps[stream] = log, relay
         return relay

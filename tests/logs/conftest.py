@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from supervisord_lite.core.log import Log
+from supervisord_lite.logs.capture.buffer import make_buffer
+from supervisord_lite.logs.capture.hop import Hop, make_hop
 from supervisord_lite.logs.event import LogEvent
-from supervisord_lite.logs.hop import Hop, make_hop
+from supervisord_lite.logs.feeds.relay import Relay, make_relay_parts
 from supervisord_lite.logs.plane import DataPlane, make_stream_pipe
-from supervisord_lite.logs.relay import Relay, make_relay_parts
 
 DEADLINE = 20.0
 
@@ -22,6 +23,7 @@ class Hops:
 
     def __init__(self) -> None:
         self.made: dict[str, Hop] = {}
+        self.buffers: dict[str, int] = {}
 
     def get(self, key: str) -> Hop:
         if key not in self.made:
@@ -31,7 +33,21 @@ class Hops:
     def held(self) -> dict[str, Hop]:
         return dict(self.made)
 
+    def buffer(self, stream: str) -> int:
+        if stream not in self.buffers:
+            self.buffers[stream] = make_buffer()
+        return self.buffers[stream]
+
+    def has_buffer(self, stream: str) -> bool:
+        return stream in self.buffers
+
+    def drop_buffer(self, stream: str) -> None:
+        if stream in self.buffers:
+            os.close(self.buffers.pop(stream))
+
     def close(self) -> None:
+        for fd in self.buffers.values():
+            os.close(fd)
         for hop in self.made.values():
             for fd in (hop.read, hop.write, hop.owner):
                 os.close(fd)
@@ -104,6 +120,9 @@ class Rig:
 
     def flush(self) -> None:
         assert self.plane.flush(DEADLINE), "the data plane does not come to an end"
+
+    def reopen(self) -> None:
+        assert self.plane.reopen().wait(DEADLINE), "the logs are not open again"
 
     def renew(self) -> None:
         """Another data plane takes over, as after an upgrade."""

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from supervisord_lite.logs.console import Console
 from supervisord_lite.logs.escape import escape
+from supervisord_lite.logs.reading.console import Console
 
 if TYPE_CHECKING:
     from tests.logs.conftest import Rig

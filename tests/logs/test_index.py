@@ -8,10 +8,12 @@ from itertools import groupby, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from supervisord_lite.core.log import Rotation
 from supervisord_lite.logs.event import Noticed
-from supervisord_lite.logs.index import ENTRY, HEADER
-from supervisord_lite.logs.rotation import index_path
+from supervisord_lite.logs.files.index import ENTRY, HEADER, identity
+from supervisord_lite.logs.files.rotation import hidden_path, index_path
 
 if TYPE_CHECKING:
     from tests.logs.conftest import Rig
@@ -140,6 +142,26 @@ def test_a_crash_between_the_renames_of_index_and_file_is_mended(rig: Rig) -> No
     assert Path(index_path(log.path)).read_bytes().startswith(known)
 
 
+@pytest.mark.parametrize("torn", [0, HEADER.size - 1, HEADER.size, HEADER.size + ENTRY.size])
+def test_a_crash_before_the_fresh_file_has_its_name_is_mended(rig: Rig, torn: int) -> None:
+    """The chain goes on, however much of the fresh file's index was written."""
+    log = rig.log(rotation=Rotation(640, keep=10))
+    rig.write(rig.lines(10))
+    rig.flush()
+    rig.write(rig.lines(1))
+    rig.flush()
+    known = identity(log.path, os.stat(log.path).st_ino)
+    assert rig.plane.stop()
+    os.truncate(log.path, 0)
+    os.truncate(index_path(log.path), torn)
+    os.rename(log.path, hidden_path(log.path, "new"))
+    rig.renew()
+    rig.flush()
+    assert known is not None
+    assert known.base == 640
+    assert identity(log.path, os.stat(log.path).st_ino) == known
+
+
 def test_an_index_that_cannot_be_written_is_told_once(rig: Rig) -> None:
     """The log goes on without it."""
     Path(index_path(str(rig.directory / "web.log"))).mkdir()
@@ -151,3 +173,23 @@ def test_an_index_that_cannot_be_written_is_told_once(rig: Rig) -> None:
     assert isinstance(notice, Noticed)
     assert notice.text == f"cannot write {index_path(log.path)}: Is a directory"
     assert rig.contents(log) == b"x\n" * 5
+
+
+def test_entries_are_10_ms_apart_though_the_clock_was_set_back(rig: Rig) -> None:
+    """The last entry is of a time that has not come yet."""
+    log = rig.log()
+    assert rig.plane.stop()
+    index = Path(index_path(log.path))
+    content = index.read_bytes()
+    later = [
+        ENTRY.pack(offset, when + 3600 * 10**9, run)
+        for offset, when, run in ENTRY.iter_unpack(content[HEADER.size :])
+    ]
+    index.write_bytes(content[: HEADER.size] + b"".join(later))
+    rig.renew()
+    begun = time.monotonic()
+    for _ in range(1000):
+        rig.write(b"x\n")
+        rig.flush()
+    most = (time.monotonic() - begun) / 0.01 + 3
+    assert (index.stat().st_size - HEADER.size) / ENTRY.size <= most

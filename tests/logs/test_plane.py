@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from supervisord_lite.core.log import Log, Rotation
+from supervisord_lite.logs.capture.hop import Passage
 from supervisord_lite.logs.event import TroubleBegan, TroubleEnded
-from supervisord_lite.logs.hop import Passage
 
 if TYPE_CHECKING:
     from tests.logs.conftest import Rig
@@ -161,7 +161,7 @@ def test_reopening_follows_a_log_that_was_renamed_from_outside(rig: Rig) -> None
     rig.write(b"before\n")
     rig.flush()
     moved = Path(log.path).rename(rig.directory / "elsewhere")
-    rig.plane.reopen()
+    rig.reopen()
     rig.flush()
     rig.write(b"after\n")
     rig.flush()

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from supervisord_lite.core.log import Rotation
-from supervisord_lite.logs import reader
-from supervisord_lite.logs.reader import Follower, tail
+from supervisord_lite.linux import inotify
+from supervisord_lite.logs.reading import segments
+from supervisord_lite.logs.reading.reader import Follower, tail
+from tests.logs.written_log import Log
 
 if TYPE_CHECKING:
     from tests.logs.conftest import Rig
@@ -149,7 +151,7 @@ def test_a_log_that_was_replaced_is_another_one(rig: Rig) -> None:
     rig.flush()
     position = tail(log.path, 0)
     Path(log.path).unlink()
-    rig.plane.reopen()
+    rig.reopen()
     rig.write(b"new\n")
     rig.flush()
     with closing(Follower(log.path, position)) as follower:
@@ -167,6 +169,57 @@ def test_a_file_without_an_index_is_read_too(tmp_path: Path) -> None:
         assert everything(follower) == b"c\n"
 
 
+def test_a_truncated_file_without_an_index_is_read_from_its_start(tmp_path: Path) -> None:
+    """Tools that copy and truncate do that to direct logs: what was written since is all new."""
+    path = tmp_path / "plain.log"
+    path.write_bytes(b"old\n" * 100)
+    with closing(Follower(str(path))) as follower:
+        path.write_bytes(b"new\nand new\n")
+        assert everything(follower) == b"new\nand new\n"
+        path.write_bytes(b"")
+        assert everything(follower) == b""
+        path.write_bytes(b"newer\n")
+        assert everything(follower) == b"newer\n"
+
+
+def test_an_index_that_is_begun_anew_shows_nothing_twice(tmp_path: Path) -> None:
+    """It may be deleted: the file goes on in another chain, and who is in the middle of it, too."""
+    log = Log(tmp_path)
+    log.write(b"one\n", at=1)
+    with closing(Follower(log.path, tail=1)) as follower:
+        assert everything(follower) == b"one\n"
+        log.forget()
+        log.write(b"two\n", at=2)
+        log.rotate()
+        log.write(b"three\n", at=3)
+        assert everything(follower) == b"two\nthree\n"
+
+
+def test_a_position_in_a_file_without_an_index_outlives_its_first_index(rig: Rig) -> None:
+    """Who came before there was one goes on where it was."""
+    path = rig.directory / "web.log"
+    path.write_bytes(b"old\n")
+    with closing(Follower(str(path))) as before, closing(Follower(str(path))) as live:
+        position = before.position
+        rig.log()
+        rig.write(b"new\n")
+        rig.flush()
+        assert everything(live) == b"new\n"
+    with closing(Follower(str(path), position)) as after:
+        assert everything(after) == b"new\n"
+
+
+def test_a_log_that_is_no_file_is_not_touched(tmp_path: Path) -> None:
+    """A writer to a FIFO would take us for its reader, and what it writes would be lost."""
+    fifo = tmp_path / "web.log"
+    os.mkfifo(fifo)
+    with closing(inotify.Inotify()) as witness:
+        witness.watch(str(fifo), inotify.IN_OPEN)
+        with closing(Follower(str(fifo), tail=1)) as follower:
+            assert follower.read(100) == b""
+        assert list(witness.changes()) == []
+
+
 def test_nonsense_is_no_position(tmp_path: Path) -> None:
     """What a client sends is refused in words."""
     with pytest.raises(ValueError, match='cannot read "7" as a position in a log'):
@@ -175,7 +228,7 @@ def test_nonsense_is_no_position(tmp_path: Path) -> None:
 
 def test_the_search_for_a_line_start_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A log that is one endless line is shown from its end, not read back to its beginning."""
-    monkeypatch.setattr(reader, "_FAR", 65536)
+    monkeypatch.setattr(segments, "_FAR", 65536)
     path = tmp_path / "web.log"
     path.write_bytes(b"x" * 1_000_000)
     with closing(Follower(str(path), whole_lines=True)) as follower:

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from supervisord_lite.core.log import Rotation
-from supervisord_lite.logs import rotation
-from supervisord_lite.logs.rotation import SLACK, cut, numbered
+from supervisord_lite.logs.files import rotation
+from supervisord_lite.logs.files.rotation import SLACK, cut, numbered
 
 if TYPE_CHECKING:
     from collections.abc import Callable

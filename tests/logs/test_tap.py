@@ -11,7 +11,7 @@ import pytest
 
 from supervisord_lite.core.log import Log, Rotation
 from supervisord_lite.logs.event import Noticed, TapClosed, TapOpened
-from supervisord_lite.logs.relay import Relay, make_relay_parts
+from supervisord_lite.logs.feeds.relay import Relay, make_relay_parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -144,11 +144,52 @@ def test_another_file_in_the_taps_place_is_left_alone(rig: Rig) -> None:
 def test_a_tap_that_was_replaced_is_found_at_the_next_reopen(rig: Rig, tap: str) -> None:
     """Whoever opens the new FIFO gets a live copy."""
     Path(tap).unlink()
-    rig.plane.reopen()
+    rig.reopen()
     rig.flush()
     reader = opened(rig, tap)
     rig.write(b"x\n")
     rig.eventually(lambda: reader.read() == b"x\n")
+    reader.close()
+
+
+def loop(path: str) -> None:
+    """Put something in the log's place that cannot be opened."""
+    os.rename(path, f"{path}.away")
+    os.symlink(path, path)
+
+
+def unloop(path: str) -> None:
+    os.unlink(path)
+    os.rename(f"{path}.away", path)
+
+
+def test_a_reader_comes_while_the_log_cannot_be_opened(rig: Rig, tap: str) -> None:
+    """It is told of, harms nobody else, and the reader is fed once the log is there and grows."""
+    path = rig.logs["web"].path
+    loop(path)
+    reader = Reader(tap)
+    text = f"cannot show what tap {tap} is for: Too many levels of symbolic links"
+    rig.eventually(lambda: text in {one.text for one in rig.events if isinstance(one, Noticed)})
+    unloop(path)
+    rig.write(b"one\n")
+    rig.flush()
+    rig.write(b"two\n")
+    rig.eventually(lambda: reader.read().endswith(b"two\n"))
+    reader.close()
+
+
+def test_a_log_that_cannot_be_opened_any_more_harms_only_its_reader(rig: Rig, tap: str) -> None:
+    """Which goes on once that is over; the stream is in trouble, and no thread is."""
+    path = rig.logs["web"].path
+    reader = opened(rig, tap)
+    loop(path)
+    rig.write(b"one\n")
+    rig.reopen()
+    rig.flush()
+    unloop(path)
+    rig.eventually(lambda: not rig.plane.status("web").trouble)
+    rig.write(b"two\n")
+    rig.eventually(lambda: reader.read().endswith(b"two\n"))
     reader.close()
 
 

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable
 
 from supervisord_lite.linux import pipes, splice
-from supervisord_lite.logs import hop
+from supervisord_lite.logs.capture import hop
 
 
 class Mover:

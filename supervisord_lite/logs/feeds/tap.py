@@ -1,7 +1,7 @@
-"""A tap: a FIFO through which anyone reads a live copy of a log with `cat`.
+"""A tap: a FIFO through which anyone reads a live copy of a log, or of several, with `cat`.
 
 Its write end is always held, so a reader's open never waits; inotify tells of the open. From then
-on the reader is fed from the log file, at an offset of its own, beginning with the line that is
+on the reader is fed from the log files, at an offset of its own, beginning with the line that is
 being written. It may be as slow as it likes: it lags, and what rotation takes from it meanwhile
 is counted in a marker line. When it is gone, what it left is thrown away. When this process is
 killed, the next one goes on feeding it: see `relay`.
@@ -9,6 +9,10 @@ killed, the next one goes on feeding it: see `relay`.
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
 
 from supervisord_lite.core.log import Log
 from supervisord_lite.linux import fifo
@@ -16,9 +20,9 @@ from supervisord_lite.linux.inotify import IN_OPEN, Inotify
 from supervisord_lite.logs import poller
 from supervisord_lite.logs.directory import make_parents
 from supervisord_lite.logs.event import LogEvent, Noticed, TapClosed, TapOpened
+from supervisord_lite.logs.feeds.relay import Relay
 from supervisord_lite.logs.poller import Poller
-from supervisord_lite.logs.reader import Follower
-from supervisord_lite.logs.relay import Relay
+from supervisord_lite.logs.reading.reader import Follower
 
 _MODE = 0o640
 
@@ -60,32 +64,66 @@ class Openings:
                 tell()
 
 
-class Tap:
-    """The tap of one stream. A path that cannot be a tap is told of, and tried again on `check`."""
+class Reading(Protocol):
+    """What a reader is fed: bytes from a position on. `read` answers at most `count` of them, and
+    nothing while there are none.
+    """
+
+    @property
+    def position(self) -> str: ...
+
+    def read(self, count: int) -> bytes: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the FIFO is, and who may read it."""
+
+    path: str
+    mode: int = _MODE
+
+
+class Faucet:
+    """A FIFO and what flows out of it: `reading` answers that, for a reader that goes on at a
+    position or, without one, begins. A path that cannot be a tap is told of, and tried again on
+    `check`.
+    """
 
     def __init__(
         self,
-        stream: str,
-        log: Log,
+        name: str,
+        place: Place,
         relay: Relay,
         wait: Poller,
         openings: Openings,
         report: Callable[[LogEvent], None],
+        reading: Callable[[str | None], Reading],
     ) -> None:
-        assert log.tap is not None, "a log without a tap needs none"
-        self.path = log.tap
-        self._stream = stream
-        self._log = log.path
+        self.path = place.path
+        self._name = name
+        self._mode = place.mode
+        self._reading = reading
         self._relay = relay
         self._poller = wait
         self._openings = openings
         self._report = report
         self._held: tuple[int, int] | None = None  # write end, watch
-        self._follower: Follower | None = None
+        self._follower: Reading | None = None
+        self._waits = False  # there is a reader, and what it wants cannot be opened
         self._open()
+
+    @property
+    def is_read(self) -> bool:
+        """Whether there is a reader."""
+        return self._follower is not None
 
     def feed(self) -> None:
         """Give the reader a portion of what is new, and arrange for the rest."""
+        if self._waits:
+            self._opened()
+            return
         if self._follower is None or self._held is None:
             return
         fd = self._held[0]
@@ -126,7 +164,7 @@ class Tap:
             if fd is not None:
                 os.close(fd)
             self._relay.keep(None)
-            self._report(Noticed(self._stream, f"cannot make tap {self.path}: {error.strerror}"))
+            self._say(f"cannot make tap {self.path}", error)
             return
         if not fifo.has_reader(fd) or self._relay.left_at() is None:
             self._discard(fd)
@@ -141,20 +179,31 @@ class Tap:
     def _make(self) -> int:
         self._relay.forget()
         make_parents(self.path)
-        fifo.make(self.path, _MODE)
+        fifo.make(self.path, self._mode)
         fd = fifo.open_write_end(self.path)
-        self._relay.keep(fd)
+        try:
+            self._relay.keep(fd)
+        except OSError:
+            os.close(fd)
+            raise
         return fd
 
     def _opened(self) -> None:
+        told, self._waits = self._waits, False
         if self._held is None or self._follower is not None or not fifo.has_reader(self._held[0]):
             return
         position = self._relay.left_at()
-        self._follower = Follower(self._log, position, whole_lines=True)
+        try:
+            self._follower = self._reading(position)
+        except OSError as error:  # it is tried again when there is something new
+            self._waits = True
+            if not told:
+                self._say(f"cannot show what tap {self.path} is for", error)
+            return
         self._poller.add(self._held[0], 0, self._happened)
         if position is None:
             self._relay.begin(self._follower.position)
-            self._report(TapOpened(self._stream, self.path))
+            self._report(TapOpened(self._name, self.path))
         self.feed()
 
     def _happened(self, events: int) -> None:
@@ -167,12 +216,18 @@ class Tap:
         assert self._held is not None, "it was being fed"
         self._stop_feeding(self._held[0])
         self._discard(self._held[0])
-        self._report(TapClosed(self._stream, self.path))
+        self._report(TapClosed(self._name, self.path))
         self._opened()  # the next reader may have come before the last one's traces were gone
 
     def _discard(self, fd: int) -> None:
         self._relay.forget()
-        fifo.discard(fd)
+        try:
+            fifo.discard(fd)
+        except OSError as error:
+            self._say(f"cannot empty tap {self.path}", error)
+
+    def _say(self, text: str, error: OSError) -> None:
+        self._report(Noticed(self._name, f"{text}: {error.strerror}"))
 
     def _stop_feeding(self, fd: int) -> None:
         if self._follower is not None:
@@ -180,12 +235,31 @@ class Tap:
             self._follower.close()
         self._follower = None
 
-    def _write(self, fd: int, follower: Follower) -> bool:
+    def _write(self, fd: int, follower: Reading) -> bool:
         """Write a portion; whether there may be more."""
         if self._relay.is_empty():
-            data = follower.read(self._relay.room)
+            data = b""
+            with suppress(OSError):  # it is tried again when there is something new
+                data = follower.read(self._relay.room)
             if not data:
                 return False
             self._relay.fill(data, follower.position)
         self._relay.pass_on(fd)
         return True
+
+
+class Tap(Faucet):
+    """The tap of one stream, which shows its bytes as they are."""
+
+    def __init__(
+        self,
+        stream: str,
+        log: Log,
+        relay: Relay,
+        wait: Poller,
+        openings: Openings,
+        report: Callable[[LogEvent], None],
+    ) -> None:
+        assert log.tap is not None, "a log without a tap needs none"
+        reading = partial(Follower, log.path, whole_lines=True)
+        super().__init__(stream, Place(log.tap), relay, wait, openings, report, reading)

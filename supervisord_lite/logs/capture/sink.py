@@ -11,8 +11,8 @@ from contextlib import suppress
 from functools import partial
 
 from supervisord_lite.linux import splice
-from supervisord_lite.logs.hop import SIZE
-from supervisord_lite.logs.mover import Mover, refuses_splice
+from supervisord_lite.logs.capture.hop import SIZE
+from supervisord_lite.logs.capture.mover import Mover, refuses_splice
 
 _Opened = tuple[int, Callable[[bytes], int], Callable[[], None]]  # descriptor, write, close
 _STANDARD = {"/dev/stdout": 1, "/dev/stderr": 2}
@@ -37,6 +37,10 @@ class Sink:
                     raise
                 self._splices = False
         return self._mover.copy(pipe, SIZE, self._write)
+
+    def give(self, data: bytes) -> int:
+        """Write what fits; answers how much. BlockingIOError: nothing does."""
+        return self._write(data)
 
     def mark(self, line: bytes) -> None:
         """Write a line of our own, if there is room."""

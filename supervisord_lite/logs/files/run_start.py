@@ -6,8 +6,8 @@ All of this touches the disk: not for an event loop's thread.
 from collections.abc import Iterator
 from itertools import count
 
-from supervisord_lite.logs.index import ENTRY, HEADER
-from supervisord_lite.logs.rotation import index_path, numbered
+from supervisord_lite.logs.files.index import ENTRY, HEADER
+from supervisord_lite.logs.files.rotation import candidates, index_path
 
 
 def run_start(log: str, run: int, since: float) -> str | None:
@@ -45,7 +45,7 @@ def _backwards(log: str) -> Iterator[tuple[int, int, tuple[bytes, int]]]:
     last: int | None = None
     missing = 0
     for number in count():
-        content = _read(index_path(numbered(log, number)))
+        content = _read_first(candidates(log, number))
         if len(content) < HEADER.size:
             missing += 1
             if missing > 1:  # a rotation leaves one gap while it is under way
@@ -62,6 +62,11 @@ def _backwards(log: str) -> Iterator[tuple[int, int, tuple[bytes, int]]]:
         for start in range(end - ENTRY.size, HEADER.size - 1, -ENTRY.size):
             offset, when, run = ENTRY.unpack_from(content, start)
             yield when, run, (chain, base + offset)
+
+
+def _read_first(names: list[str]) -> bytes:
+    """The index of the first of these files that has one."""
+    return next((content for name in names if (content := _read(index_path(name)))), b"")
 
 
 def _read(path: str) -> bytes:

@@ -21,11 +21,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from supervisord_lite.logs.rotation import index_path, numbered
+from supervisord_lite.logs.files import rotation
+from supervisord_lite.logs.files.packed import Packed
+from supervisord_lite.logs.files.rotation import Older, index_path, numbered
 
 HEADER = struct.Struct("<8s16sQQ")
 ENTRY = struct.Struct("<QqQ")
-_MAGIC = b"sl-idx1\n"
+MAGIC = b"sl-idx1\n"
 _SPACING = 10_000_000  # nanoseconds between two entries of one run
 _KEPT_OPEN = 64
 
@@ -51,7 +53,7 @@ def identity(path: str, inode: int) -> Identity | None:
     if len(header) < HEADER.size:
         return None
     magic, chain, owner, base = HEADER.unpack(header)
-    return Identity(chain, base) if magic == _MAGIC and owner == inode else None
+    return Identity(chain, base) if magic == MAGIC and owner == inode else None
 
 
 class OpenIndexes:
@@ -93,7 +95,9 @@ class Index:
         self._notice = notice
         self._broken = False
         self._identity = Identity(b"", 0)
+        self._header = b""  # while it cannot be written
         self._time = 0
+        self._noted = -_SPACING  # CLOCK_MONOTONIC: the wall clock may be set back
         self.run = 0
 
     def adopt(self, inode: int, size: int) -> None:
@@ -101,8 +105,12 @@ class Index:
         self._complete_rotation(inode)
         self._fds.forget(self._path)
         known = identity(self._log, inode)
+        if known is None:
+            self._begin(self._successor() or _fresh(), inode)
+            return
+        self._identity = known
         try:
-            if known is None or not self._resume(known, size):
+            if not self._resume(size):
                 self.restart(inode)
         except OSError as error:
             self._fail(error)
@@ -111,35 +119,46 @@ class Index:
         """Begin the index of a fresh file that takes over from one of `size` bytes."""
         self._begin(Identity(self._identity.chain, self._identity.base + size), inode)
 
-    def create(self, inode: int) -> None:
+    def create(self, inode: int, *, begun: bool) -> None:
         """Begin the index of a fresh file, which nobody here was writing before. Without an old
-        index it is the one that a crash in the middle of a rotation kept from being made.
+        index it is the one that a crash in the middle of a rotation kept from being made; `begun`:
+        a crash has left the file, and so perhaps the beginning of its index.
         """
-        older = numbered(self._log, 1)
-        if not os.path.exists(self._path) and os.path.exists(older):
-            status = os.stat(older)
-            known = identity(older, status.st_ino)
-            if known is not None:
-                self._begin(Identity(known.chain, known.base + status.st_size), inode)
-                return
-        self.restart(inode)
+        who = identity(self._log, inode) if begun else None
+        self._begin(who or self._successor() or _fresh(), inode)
 
     def restart(self, inode: int) -> None:
         """Begin from nothing: no position in what was before means anything any more."""
-        self._begin(Identity(os.urandom(16), 0), inode)
+        self._begin(_fresh(), inode)
 
-    def note(self, offset: int, *, force: bool = False) -> None:
-        """Bytes from `offset` on come now. Says so at most once in 10 ms, unless it must."""
-        now = time.time_ns()
-        if not force and 0 <= now - self._time < _SPACING:
+    def note(self, offset: int, *, force: bool = False, at: int | None = None) -> None:
+        """Bytes from `offset` on come now, or came `at` that time. Says so at most once in 10 ms,
+        unless it must.
+        """
+        now = time.monotonic_ns()
+        if not force and now - self._noted < _SPACING:
             return
-        self._time = max(now, self._time)
+        self._noted = now
+        self._time = max(time.time_ns() if at is None else at, self._time)
         try:
-            _write(self._fds.get(self._path), ENTRY.pack(offset, self._time, self.run))
+            self._write_entry(offset)
         except OSError as error:
             self._fail(error)
         else:
             self._broken = False
+
+    def began(self) -> float | None:
+        """When the file's first byte came, in seconds since the epoch; None: nobody knows."""
+        first: int | None = None
+        place = HEADER.size
+        with suppress(OSError):
+            fd = self._fds.get(self._path)
+            while len(entry := os.pread(fd, ENTRY.size, place)) == ENTRY.size:
+                offset, when, _ = ENTRY.unpack(entry)
+                if offset:
+                    break
+                first, place = when, place + ENTRY.size
+        return None if first is None else first / 1e9
 
     def moves(self) -> None:
         """The file is about to be renamed, and this index with it."""
@@ -153,16 +172,27 @@ class Index:
     def _begin(self, who: Identity, inode: int) -> None:
         self._identity = who
         self._time = 0
-        try:
-            fd = self._fds.get(self._path)
-            os.ftruncate(fd, 0)
-            _write(fd, HEADER.pack(_MAGIC, who.chain, inode, who.base))
-        except OSError as error:
-            self._fail(error)
-            return
+        self._header = HEADER.pack(MAGIC, who.chain, inode, who.base)
         self.note(0, force=True)
 
-    def _resume(self, known: Identity, size: int) -> bool:
+    def _write_entry(self, offset: int) -> None:
+        """Write an entry, and before the first one the header, as soon as that is possible."""
+        fd = self._fds.get(self._path)
+        if self._header:
+            os.ftruncate(fd, 0)
+            first = ENTRY.pack(0, self._time, 0) if offset else b""
+            _write(fd, self._header + first)
+            self._header = b""
+        _write(fd, ENTRY.pack(offset, self._time, self.run))
+
+    def _successor(self) -> Identity | None:
+        """Who the present file is, if a crash or a full disk kept its index from being made."""
+        if _size(self._path) >= HEADER.size:
+            return None
+        older = rotation.older(self._log)
+        return _after(older[0]) if older and older[0].number == 1 else None
+
+    def _resume(self, size: int) -> bool:
         fd = self._fds.get(self._path)
         length = os.fstat(fd).st_size
         whole = length - (length - HEADER.size) % ENTRY.size
@@ -171,7 +201,6 @@ class Index:
         if whole == HEADER.size:
             return False
         offset, self._time, self.run = ENTRY.unpack(os.pread(fd, ENTRY.size, whole - ENTRY.size))
-        self._identity = known
         return bool(offset <= size)
 
     def _complete_rotation(self, inode: int) -> None:
@@ -180,6 +209,33 @@ class Index:
         if identity(self._log, inode) is None and identity(older, inode) is not None:
             with suppress(OSError):
                 os.replace(index_path(older), self._path)
+
+
+def _fresh() -> Identity:
+    """Of a log that begins from nothing."""
+    return Identity(os.urandom(16), 0)
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _after(one: Older) -> Identity | None:
+    """Who the file is that comes after an older one; None if no index tells."""
+    try:
+        if one.packed:
+            with Packed(one.path) as packed:
+                inode, size = packed.inode, packed.size
+        else:
+            status = os.stat(one.path)
+            inode, size = status.st_ino, status.st_size
+    except OSError:
+        return None
+    known = identity(one.path, inode)
+    return Identity(known.chain, known.base + size) if known else None
 
 
 def _write(fd: int, data: bytes) -> None:

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 
 from supervisord_lite.logs.escape import escape
-from supervisord_lite.logs.reader import Follower
+from supervisord_lite.logs.reading.reader import Follower
 
 _PORTION = 16 * 1024  # bytes of one stream a turn
 _LONGEST = 8 * 1024  # bytes of a line that is shown before it ends

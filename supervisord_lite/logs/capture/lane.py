@@ -14,14 +14,16 @@ from collections.abc import Callable
 
 from supervisord_lite.core.log import Log
 from supervisord_lite.logs import poller
-from supervisord_lite.logs.bench import Bench
+from supervisord_lite.logs.capture.alarms import Alarms
+from supervisord_lite.logs.capture.bench import Bench
+from supervisord_lite.logs.capture.growth import Growths
+from supervisord_lite.logs.capture.hop import Hop, Passage
+from supervisord_lite.logs.capture.stream import Held, Stream
+from supervisord_lite.logs.capture.timeouts import Timeouts
+from supervisord_lite.logs.capture.watchdog import Watchdog
 from supervisord_lite.logs.event import LogEvent
-from supervisord_lite.logs.hop import Hop, Passage
+from supervisord_lite.logs.feeds.tap import Openings
 from supervisord_lite.logs.poller import Poller
-from supervisord_lite.logs.relay import Relay
-from supervisord_lite.logs.stream import Stream
-from supervisord_lite.logs.tap import Openings
-from supervisord_lite.logs.watchdog import Watchdog
 
 _RETRY = 1.0  # seconds between two attempts of a stream in trouble
 
@@ -44,7 +46,9 @@ class Lane:
         self._over = False  # in the lane's
         self._retry_at = 0.0
         wait = Poller()
-        self._bench = Bench(Passage(hop), report, wait, Openings(wait))
+        timeouts = Timeouts()
+        told = Openings(wait), Alarms(wait), Growths(wait, timeouts), timeouts
+        self._bench = Bench(Passage(hop), report, wait, *told)
         wait.add(self._bell, poller.IN, self._rung)
         self._thread = threading.Thread(target=self._run, name=f"logs {place}", daemon=True)
 
@@ -68,12 +72,13 @@ class Lane:
         def order() -> None:
             stream.drain()
             stream.discard_pending()
+            stream.grew()  # who follows it finds that it is over
             self._let_go(stream)
             stream.close()
 
         self.tell(stream, order)
 
-    def move(self, stream: Stream, log: Log, relay: Relay | None, target: "Lane") -> None:
+    def move(self, stream: Stream, log: Log, held: Held, target: "Lane") -> None:
         """Hand a stream over to another lane. That one touches its pipe only when this one is
         through with it: two at one pipe would mix up its bytes.
         """
@@ -81,7 +86,8 @@ class Lane:
         def order() -> None:
             stream.drain()
             self._let_go(stream)
-            stream.log, stream.relay = log, relay
+            stream.switch(log, held)
+            stream.relay = held.relay
             target.enter(stream)
 
         self.tell(stream, order)
@@ -104,14 +110,27 @@ class Lane:
         self.tell(stream, order)
         return done
 
-    def reopen(self) -> None:
-        """Open all logs again by their names."""
+    def watch_growth(self, path: str, tell: Order) -> None:
+        """Call `tell` in this thread whenever the file at this path grew; others write it."""
+        self.post(lambda: self._bench.growths.watch(path, tell))
+
+    def unwatch_growth(self, path: str) -> None:
+        """Tell no more."""
+        self.post(lambda: self._bench.growths.unwatch(path))
+
+    def aim_again(self, path: str) -> None:
+        """What is watched there may have come only now."""
+        self.post(lambda: self._bench.growths.aim_again(path))
+
+    def reopen(self) -> threading.Event:
+        """Open all logs again by their names; the event comes once that is done."""
 
         def order() -> None:
             for stream in self._streams.values():
                 stream.reopen()
 
         self.post(order)
+        return self.passed()
 
     def start(self) -> None:
         """Begin."""
@@ -150,6 +169,7 @@ class Lane:
             self._obey()
             for fd, events in ready:
                 self._bench.poller.handle(fd, events)
+            self._bench.timeouts.ring()
             if self._bench.retries and self.busy_since >= self._retry_at:
                 self._retry()
             self.busy_since = 0.0
@@ -159,9 +179,10 @@ class Lane:
         self._bench.close()
 
     def _timeout(self) -> float | None:
-        if not self._bench.retries:
-            return None
-        return max(0.0, self._retry_at - time.monotonic())
+        at = self._bench.timeouts.next
+        if self._bench.retries:
+            at = self._retry_at if at is None else min(at, self._retry_at)
+        return None if at is None else max(0.0, at - time.monotonic())
 
     def _retry(self) -> None:
         for stream in list(self._bench.retries):

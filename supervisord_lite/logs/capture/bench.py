@@ -4,12 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from supervisord_lite.logs.capture.alarms import Alarms
+from supervisord_lite.logs.capture.growth import Growths
+from supervisord_lite.logs.capture.hop import Passage
+from supervisord_lite.logs.capture.mover import Mover
+from supervisord_lite.logs.capture.timeouts import Timeouts
 from supervisord_lite.logs.event import LogEvent
-from supervisord_lite.logs.hop import Passage
-from supervisord_lite.logs.index import OpenIndexes
-from supervisord_lite.logs.mover import Mover
+from supervisord_lite.logs.feeds.tap import Openings
+from supervisord_lite.logs.files.index import OpenIndexes
 from supervisord_lite.logs.poller import Poller
-from supervisord_lite.logs.tap import Openings
 
 
 class Retryable(Protocol):
@@ -26,6 +29,9 @@ class Bench:
     report: Callable[[LogEvent], None]
     poller: Poller
     openings: Openings
+    alarms: Alarms
+    growths: Growths
+    timeouts: Timeouts
     mover: Mover = field(default_factory=Mover)
     indexes: OpenIndexes = field(default_factory=OpenIndexes)
     retries: set[Retryable] = field(default_factory=set)
@@ -33,6 +39,8 @@ class Bench:
     def close(self) -> None:
         """Give everything back but the hop, which others hold too."""
         self.openings.close()
+        self.alarms.close()
+        self.growths.close()
         self.indexes.close()
         self.mover.close()
         self.poller.close()

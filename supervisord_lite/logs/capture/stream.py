@@ -8,18 +8,23 @@ import os
 import stat
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from supervisord_lite.core.log import Log, OnFull
 from supervisord_lite.linux import pipes
-from supervisord_lite.logs import hop, poller
-from supervisord_lite.logs.bench import Bench
-from supervisord_lite.logs.event import Noticed, TroubleBegan, TroubleEnded
-from supervisord_lite.logs.file import LogFile
-from supervisord_lite.logs.hop import Hop, Passage
-from supervisord_lite.logs.mover import discard
-from supervisord_lite.logs.relay import Relay
-from supervisord_lite.logs.sink import Sink
-from supervisord_lite.logs.tap import Tap
+from supervisord_lite.logs import poller
+from supervisord_lite.logs.capture import hop
+from supervisord_lite.logs.capture.bench import Bench
+from supervisord_lite.logs.capture.hop import Hop, Passage
+from supervisord_lite.logs.capture.losses import Losses
+from supervisord_lite.logs.capture.mover import discard
+from supervisord_lite.logs.capture.shaper import shaping
+from supervisord_lite.logs.capture.shaping import shaping_for
+from supervisord_lite.logs.capture.sink import Sink
+from supervisord_lite.logs.event import Noticed, Rotated, TroubleBegan, TroubleEnded
+from supervisord_lite.logs.feeds.relay import Relay
+from supervisord_lite.logs.feeds.tap import Tap
+from supervisord_lite.logs.files.file import LogFile
 
 _FULL = 64 * 1024  # bytes that a pipe of the default size holds
 _FILLS = 4  # that a flooding stream may move before others have their turn
@@ -27,37 +32,39 @@ _FILLS = 4  # that a flooding stream may move before others have their turn
 Wakes = Mapping[str, tuple[Callable[[], None], ...]]
 
 
-class Stream:
-    """`own` is a hop of its own, which a stream has whose worker shall wait while its log cannot
-    be written; `leftover` is one that a killed data plane left with bytes of this stream. `relay`,
-    which a stream with a tap has, becomes the stream's own.
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a stream uses that another process holds, too: a hop of its own, which it has if its
+    worker shall wait while its log cannot be written; a buffer, if its bytes must be looked at; and
+    a relay, which becomes the stream's own, if it has a tap.
     """
 
+    own: Hop | None
+    buffer: int | None
+    relay: Relay | None
+
+
+class Stream:
+    """`leftover` is a hop that a killed data plane left with bytes of this stream."""
+
     def __init__(
-        self,
-        name: str,
-        pipe: int,
-        log: Log,
-        wakes: Wakes,
-        own: Hop | None,
-        leftover: Hop | None,
-        relay: Relay | None,
+        self, name: str, pipe: int, log: Log, wakes: Wakes, held: Held, leftover: Hop | None
     ) -> None:
         self.name = name
         self.log = log
-        self.relay = relay
+        self.relay = held.relay
         self.trouble: str | None = None
-        self.dropped = (0, 0)  # bytes and lines, ever
+        self.losses = Losses()
         self.size = 0
         self._taken = 0  # bytes that have left the pipe
         self._counting = threading.Lock()  # while some leave it, and are not counted yet
         self.deferred: list[Callable[[], None]] = []  # orders that came before `begin`
         self._pipe = pipes.reopen(pipe, os.O_RDONLY | os.O_NONBLOCK)
         self._wakes = wakes
-        self._own = Passage(own) if own else None
+        self._own = Passage(held.own) if held.own else None
+        self._shaping = shaping_for(self, held.buffer)
         self._pending = Passage(leftover) if leftover else None
-        self._lost = (0, 0)  # bytes and lines, in the present trouble
-        self._target: LogFile | Sink | None = None
+        self.target: LogFile | Sink | None = None
         self._awaited: int | None = None  # the full sink that the poller watches
         self._tap: Tap | None = None
         self.run: int | None = None  # whose output it is; None: as the index says
@@ -66,33 +73,48 @@ class Stream:
 
     def begin(self, bench: Bench) -> None:
         """Start to log."""
-        self._bench = bench
+        self.bench = bench
         bench.poller.add(self._pipe, poller.IN, self._readable)
         self._open_tap()
         if self.trouble:
             bench.retries.add(self)
             self._listen()
         else:
-            self._try(self._open)
+            self.attempt(self._open)
 
-    def adjust(self, log: Log, own: Hop | None, relay: Relay | None) -> None:
+    def adjust(self, log: Log, held: Held) -> None:
         """Go on with another log, or the same one under other rules. Another relay: another tap."""
-        if log.path != self.log.path:
+        if (log.path, shaping(log)) != (self.log.path, shaping(self.log)):
             self.drain()
+        if log.path != self.log.path:
             self._close_target()
-        self.log = log
-        if own is not None and self._own is None:
-            self._own = Passage(own)
-        if relay is not self.relay:
+        if held.relay is not self.relay:
             self._close_tap()
-            self.relay = relay
+            self.log = log
+            self.relay = held.relay
             self._open_tap()
-        if self._target is None:
-            self._try(self._open) if self.trouble is None else self.retry()
-        elif isinstance(self._target, LogFile):
-            self._target.rotating = log.rotation
-            self._try(self._target.prune)
+        self.switch(log, held)
+        if self.target is None:
+            self.attempt(self._open) if self.trouble is None else self.retry()
+        elif isinstance(self.target, LogFile):
+            self.target.rotate_as(log.rotation)
         self._listen()
+
+    def switch(self, log: Log, held: Held) -> None:
+        """Have other rules from now on."""
+        before, self.log = self.log, log
+        if held.own is not None and self._own is None:
+            self._own = Passage(held.own)
+        if shaping(log) != shaping(before):
+            if self._shaping:
+                self._shaping.forget_timeouts()
+                self._shaping.close()
+            self._shaping = shaping_for(self, held.buffer, self.limited)
+
+    @property
+    def limited(self) -> tuple[int, int]:
+        """Bytes and lines that the rate limit left out, since there is one."""
+        return self._shaping.limited if self._shaping else (0, 0)
 
     @property
     def waits(self) -> bool:
@@ -103,6 +125,9 @@ class Stream:
     def drain(self) -> None:
         """Move what is in the pipe now; what a busy writer adds meanwhile can wait."""
         self._move_up_to(self.position())
+        if self._shaping:
+            self._shaping.settle(hurry=True)
+            self._shaping.end_second()
 
     def position(self) -> int:
         """How many bytes have come out of the pipe or are in it; in any thread, and no disk can
@@ -118,9 +143,11 @@ class Stream:
     def mark_run(self, run: int, position: int) -> None:
         """What comes from this position on is of `run` (0: of nobody known)."""
         self._move_up_to(position)
+        if self._shaping:
+            self._shaping.end_run()
         self.run = run
-        if isinstance(self._target, LogFile):
-            self._target.began(run)
+        if isinstance(self.target, LogFile):
+            self.target.began(run)
 
     def end_run(self, run: int, position: int) -> None:
         """What comes from this position on is nobody's, unless another run began already."""
@@ -129,9 +156,11 @@ class Stream:
 
     def reopen(self) -> None:
         """Open log and tap again by their names."""
-        target = self._target
-        if isinstance(target, Sink) or (target is not None and not target.is_current()):
-            self._try(self._open)
+        target = self.target
+        if isinstance(target, LogFile):
+            self.attempt(target.follow_name)
+        elif target is not None:
+            self.attempt(self._open)
         if self._tap:
             self._tap.check()
 
@@ -139,23 +168,27 @@ class Stream:
         """Try to log again after trouble, and say in the log what was lost."""
         try:
             self._open()
-            assert self._target is not None, "it was opened"
-            self._target.mark(self._marker())
-        except Exception as error:  # noqa: BLE001 -- as in _try
+            assert self.target is not None, "it was opened"
+            if isinstance(self.target, LogFile):
+                self.target.reserve()
+            self.target.mark(self._marker())
+        except Exception as error:  # noqa: BLE001 -- as in attempt
             self._close_target()
             self.trouble = self._describe(error)
             return
-        self._bench.retries.discard(self)
+        self.bench.retries.discard(self)
         text, self.trouble = self.trouble or "", None
-        self._bench.report(TroubleEnded(self.name, text, *self._lost))
-        self._lost = (0, 0)
+        self.bench.report(TroubleEnded(self.name, text, *self.losses.now))
+        self.losses.forget()
         self._listen()
-        self._grew()
+        self.grew()
 
     def part(self) -> None:
         """Let go of log and tap, and leave in the pipe what is there: a lane is left."""
-        self._bench.poller.remove(self._pipe)
-        self._bench.retries.discard(self)
+        self.bench.poller.remove(self._pipe)
+        self.bench.retries.discard(self)
+        if self._shaping:
+            self._shaping.forget_timeouts()
         self._close_target()
         self._close_tap()
 
@@ -163,12 +196,16 @@ class Stream:
         """Give back the pipe; the last thing done with a stream, even one that never began."""
         os.close(self._pipe)
         self._close_tap()
+        if self._shaping:
+            self._shaping.close()
 
     def discard_pending(self) -> None:
         """Nobody will ever write what an unwritable log left in this stream's own hop."""
         if self._pending:
             self._drop(self._pending.read, self._pending.waiting())
             self._pending = None
+        if self._shaping:
+            self.losses.add(*self._shaping.drop())
 
     # In the course of events.
 
@@ -183,26 +220,30 @@ class Stream:
         try:
             moved = self._move(most)
         except BlockingIOError:
-            if isinstance(self._target, Sink) and pipes.waiting(self._pipe):
-                self._await_sink(self._target)
-        except Exception as error:  # noqa: BLE001 -- as in _try
-            self._fail(error)
+            self.await_room()
+        except Exception as error:  # noqa: BLE001 -- as in attempt
+            self.fail(error)
         if moved:
-            self._grew()
+            self.grew()
         return moved
 
     def _move(self, most: int) -> int:
-        target = self._target
+        target = self.target
         if target is None:
             if self.log.on_full is OnFull.BLOCK:
                 return 0
             count = self._drop(self._pipe, most)
             self._taken += count
+        elif self._shaping:
+            with self._counting:
+                count = self._shaping.fill(self._pipe, most)
+                self._taken += count
+            self._shaping.write(target)
         elif isinstance(target, Sink):
             count = target.take(self._pipe)
             self._taken += count
         else:
-            passage = self._own or self._bench.passage
+            passage = self._own or self.bench.passage
             with self._counting:  # for as long as it takes from pipe to pipe
                 count = passage.fill(self.name, self._pipe, most)
                 self._taken += count
@@ -210,28 +251,34 @@ class Stream:
             self.size = target.size
         return count
 
-    def _grew(self) -> None:
+    def grew(self) -> None:
+        """There may be more in the log than before: tell who reads it."""
         if self._tap:
             self._tap.feed()
         for wake in self._wakes.get(self.name, ()):
             wake()
 
-    def _try(self, act: Callable[[], None]) -> None:
+    def attempt(self, act: Callable[[], None]) -> None:
         """Act; whatever goes wrong is trouble of this stream, and never of its worker, of
         another stream or of the thread: a pipe that nobody empties any more stops a worker.
         """
         try:
             act()
         except Exception as error:  # noqa: BLE001
-            self._fail(error)
+            self.fail(error)
 
-    def _fail(self, error: Exception) -> None:
+    def fail(self, error: Exception) -> None:
+        """The log cannot be written now."""
         first, self.trouble = self.trouble is None, self._describe(error)
         if first:
-            self._bench.report(TroubleBegan(self.name, self.trouble))
+            self.bench.report(TroubleBegan(self.name, self.trouble))
         self._close_target()
-        self._bench.retries.add(self)
-        passage = self._own or self._bench.passage
+        self.bench.retries.add(self)
+        if self._shaping:
+            self._shaping.forget_timeouts()
+            if self.log.on_full is OnFull.DROP:
+                self.losses.add(*self._shaping.drop())
+        passage = self._own or self.bench.passage
         if passage.waiting() and self._pending is None:
             if passage is self._own:
                 self._pending = passage
@@ -242,8 +289,11 @@ class Stream:
     def _open(self) -> None:
         """Open the log, and write first what a hop still has for it."""
         self._close_target()
-        target = self._target = self._make_target()
-        if self._pending:
+        target = self.target = self._make_target()
+        if self._shaping:
+            self._shaping.resume(target, self._pending)
+            self._pending = None
+        elif self._pending:
             self._write_pending(target, self._pending)
         if isinstance(target, LogFile):
             self.size = target.size
@@ -267,19 +317,18 @@ class Stream:
         except FileNotFoundError:
             regular = True  # once it is made
         if not regular:
-            return Sink(path, self._bench.mover)
-        bench = self._bench
-        return LogFile(path, self.log.rotation, bench.mover, bench.indexes, self._notice)
+            return Sink(path, self.bench.mover)
+        return LogFile(path, self.log.rotation, self.bench, self)
 
     def _close_target(self) -> None:
-        target, self._target = self._target, None
+        target, self.target = self.target, None
         self._forget_awaited()
         if target is not None:
             target.close()
 
     def _open_tap(self) -> None:
         if self.relay:
-            wait, openings, report = self._bench.poller, self._bench.openings, self._bench.report
+            wait, openings, report = self.bench.poller, self.bench.openings, self.bench.report
             self._tap = Tap(self.name, self.log, self.relay, wait, openings, report)
 
     def _close_tap(self) -> None:
@@ -291,40 +340,51 @@ class Stream:
             self.relay = None
 
     def _listen(self) -> None:
-        self._bench.poller.change(self._pipe, 0 if self.waits else poller.IN)
+        self.bench.poller.change(self._pipe, 0 if self.waits else poller.IN)
 
-    def _await_sink(self, sink: Sink) -> None:
-        """The sink is full: leave the pipe alone until it is not."""
-        if self._awaited is None:
+    def await_room(self) -> None:
+        """If it is the sink that is full: leave the pipe alone until it is not."""
+        sink = self.target
+        left = pipes.waiting(self._pipe) or (self._shaping and self._shaping.waiting)
+        if isinstance(sink, Sink) and left and self._awaited is None:
             self._awaited = sink.fd
-            self._bench.poller.add(sink.fd, poller.OUT, self._sink_writable)
+            self.bench.poller.add(sink.fd, poller.OUT, self._sink_writable)
+            if self._shaping:
+                self._shaping.forget_timeouts()
             self._listen()
 
     def _sink_writable(self, _events: int) -> None:
         self._forget_awaited()
         self._listen()
+        if self._shaping:
+            self._shaping.settle()
 
     def _forget_awaited(self) -> None:
         if self._awaited is not None:
-            self._bench.poller.remove(self._awaited)
+            self.bench.poller.remove(self._awaited)
             self._awaited = None
 
     def _drop(self, source: int, count: int) -> int:
         total, lines = discard(source, count)
-        self.dropped = (self.dropped[0] + total, self.dropped[1] + lines)
-        self._lost = (self._lost[0] + total, self._lost[1] + lines)
+        self.losses.add(total, lines)
         return total
 
     def _marker(self) -> bytes:
-        total, lines = self._lost
-        if not total:
+        text = self.losses.marker(self.trouble or "")
+        if not text:
             return b""
-        why = (self.trouble or "").rpartition(": ")[2]
-        return f"[supervisord-lite: {total} bytes in {lines} lines lost: {why}]\n".encode()
+        return self._shaping.own_line(text) if self._shaping else f"{text}\n".encode()
 
     def _describe(self, error: Exception) -> str:
         text = error.strerror if isinstance(error, OSError) and error.strerror else repr(error)
         return f"cannot write {self.log.path}: {text}"
 
-    def _notice(self, text: str) -> None:
-        self._bench.report(Noticed(self.name, text))
+    def notice(self, text: str) -> None:
+        """Something about the log is worth a line, unless it is in trouble: that is told."""
+        if self.trouble is None:
+            self.bench.report(Noticed(self.name, text))
+
+    def rotated(self) -> None:
+        """The log goes on in a fresh file."""
+        self.size = 0
+        self.bench.report(Rotated(self.name, self.log.path))

@@ -31,12 +31,19 @@ class HopStore(Protocol):
     """Where hops are kept alive: each must be held by another process before `get` returns.
 
     `get` answers the hop held under `key`, or a fresh one that is held from now on; `held` all
-    those that a data plane before this one left. Both are called in the caller's thread only.
+    those that a data plane before this one left; `buffer` the one that the stream has (see
+    `buffer`), or a fresh one. All are called in the caller's thread only.
     """
 
     def get(self, key: str) -> Hop: ...
 
     def held(self) -> dict[str, Hop]: ...
+
+    def buffer(self, stream: str) -> int: ...
+
+    def has_buffer(self, stream: str) -> bool: ...
+
+    def drop_buffer(self, stream: str) -> None: ...
 
 
 def make_hop() -> Hop:

@@ -1,0 +1,1 @@
+"""From the pipes of workers into files."""

@@ -1,0 +1,1 @@
+"""Those who are shown lines as they come: taps and forwards."""

@@ -1,0 +1,1 @@
+"""Log files: named, indexed, rotated, compressed, removed."""

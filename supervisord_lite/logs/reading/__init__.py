@@ -1,0 +1,1 @@
+"""Reading logs, by bytes and by lines, without ever holding up who writes."""
