@@ -29,8 +29,8 @@ from supervisord_lite.manager.core_loop import CoreLoop
 from supervisord_lite.manager.executor import Executor
 from supervisord_lite.manager.facts import to_event
 from supervisord_lite.manager.keeper_link import Inheritance, KeeperLink
-from supervisord_lite.manager.log_service import LogService
-from supervisord_lite.manager.notices import Notices
+from supervisord_lite.manager.output.notices import Notices
+from supervisord_lite.manager.output.service import LogService
 from supervisord_lite.manager.reception import Reception, Serve
 from supervisord_lite.manager.restoring import restored
 from supervisord_lite.manager.scaling import scaled
@@ -41,6 +41,7 @@ from supervisord_lite.manager.wall_clock import WallClock
 
 BAD_CONFIGURATION = 2
 CANNOT_SERVE = 1
+_LAST_LINES = 2.0  # seconds that taps and forwards have at the end
 
 
 class Manager:
@@ -91,7 +92,7 @@ class Manager:
     def _take_over_output(self, given: Inheritance) -> LogService:
         """The data plane, with every stream attached that an earlier one had."""
         executor = self._executor
-        logs = LogService(given, executor, self.notices)
+        logs = LogService(self._link, given, self._fleet, executor, self.notices)
         take, say, fleet = self._core.take, self.notices.say, self._fleet
         executor.care = Care(
             self._link,
@@ -104,15 +105,20 @@ class Manager:
         )
         executor.channels = PipeChannels(given.held, executor.hold, executor.drop)
         executor.outputs = logs.outputs
+        if executor.compiled is not None:
+            logs.configure(executor.compiled.configuration.outlets)
         logs.take_over(self._fleet.instances.values(), given)
         return logs
 
     def start(self, facts: list[Packet]) -> None:
         """Go on where the last manager stopped, or begin."""
+        if words := self.greeting.get("last_words"):
+            self.notices.replaced(words)
         care = self._executor.care
         if self.applied is not None:
             self._executor.channels.declare(self.applied.configuration.channels)
             care.configure(self.applied.configuration)
+            self._logs.upkeep.configure(self.applied.configuration)
         # As they were remembered, before anything is ordered again: what runs have must be known.
         for instance in self._fleet.instances.values():
             care.follow(instance)
@@ -141,7 +147,10 @@ class Manager:
             self._take_fact(packet)
 
     def _take_fact(self, fact: Packet) -> None:
-        if self._compiler.take(fact):
+        if fact.get("tell") == "complained":  # and shown on stderr
+            self.notices.complained(fact["text"])
+            return
+        if self._compiler.take(fact) or self._logs.upkeep.take(fact):
             return
         for known in self._executor.care.sift(fact):
             event = to_event(known)
@@ -157,7 +166,7 @@ class Manager:
         elif number == signal.SIGHUP:
             self._run(self._reload_by_signal())
         elif number == signal.SIGUSR2:
-            self.reopen_logs()
+            self._run(self.reopen_logs())
         elif number == LEAVE:
             self.leave()
 
@@ -236,6 +245,7 @@ class Manager:
         if self._fleet.shutting_down:
             return
         self._reception.serve_at(compiled.configuration)
+        self._logs.configure(compiled.configuration.outlets)
         if self.greeting.get("deaths") == 0 and not self._greeted:
             self._greeted = True
             self.notices.greet(compiled.configuration)
@@ -243,6 +253,7 @@ class Manager:
         care.configure(compiled.configuration)
         self._executor.compiled = compiled
         self._core.take(Configured(compiled.configuration, lift_hold, care.wishes()))
+        self._logs.upkeep.configure(compiled.configuration)
         self._run(self._tell_ready())
         await self._open_control(compiled)
 
@@ -269,7 +280,7 @@ class Manager:
         self.notices.say(text, problem=True)
 
     async def _open_control(self, compiled: Compiled) -> None:
-        logs, first = self._logs.access(self._fleet), self._starts.answered
+        logs, first = self._logs.access(), self._starts.answered
         await self._reception.open(compiled.configuration, self._service, logs, first)
 
     # ---------------------------------------------------------------- the end
@@ -318,7 +329,7 @@ class Manager:
         await self._executor.care.close()
         self._clock.close()
         await self._reception.close(remove_socket=remove_socket)
-        await self._logs.stop()
+        await self._logs.stop(feeding=_LAST_LINES if remove_socket else 0.0)
         await asyncio.to_thread(self.notices.console.stop, 1.0)
 
     def _keeper_is_gone(self) -> None:
@@ -327,14 +338,14 @@ class Manager:
             self._run(self._let_go())
 
     async def _let_go(self) -> None:
-        await self._logs.stop()
+        await self._logs.stop(feeding=0.0)
         if not self.done.done():
             self.done.set_result("orphaned")
 
     # ---------------------------------------------------------------- for the service
 
-    def reopen_logs(self) -> None:
-        self._logs.reopen()
+    async def reopen_logs(self) -> bool:
+        return await self._logs.reopen()
 
     def log_status(self, stream: str) -> StreamStatus | None:
         return self._logs.status(stream)

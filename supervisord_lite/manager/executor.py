@@ -38,7 +38,7 @@ from supervisord_lite.core.state import Shutdown
 from supervisord_lite.manager.care import Care
 from supervisord_lite.manager.compiling import Compiled
 from supervisord_lite.manager.keeper_link import KeeperLink, Order
-from supervisord_lite.manager.outputs import Outputs
+from supervisord_lite.manager.output.streams import Outputs
 from supervisord_lite.manager.scaling import as_compiled
 from supervisord_lite.manager.spawning import hook_order, spawn_order
 

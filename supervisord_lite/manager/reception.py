@@ -14,7 +14,7 @@ from typing import Protocol
 from supervisord_lite.core.spec import Configuration
 from supervisord_lite.linux.lock_file import AlreadyRunning
 from supervisord_lite.manager.control_socket import ControlSocket
-from supervisord_lite.manager.log_access import Logs
+from supervisord_lite.manager.output.access import Logs
 from supervisord_lite.manager.service import Service
 
 _WORKERS_FIRST = 1.0  # seconds that the control API gives way to the first workers, at most

@@ -15,6 +15,7 @@ the same limits, and what it says goes into the worker's log. It is told what it
 from collections.abc import Iterable, Mapping
 
 from supervisord_lite.core.command import RunHook, hook_name
+from supervisord_lite.core.log import Log
 from supervisord_lite.core.plain import to_plain
 from supervisord_lite.core.spec import InstanceSpec, Route, Stream
 from supervisord_lite.core.state import Exit, Instance, Parting, Readying, Running
@@ -85,23 +86,26 @@ def _hook_outputs(spec: InstanceSpec) -> tuple[str, str]:
 def _log_of(spec: InstanceSpec, which: str) -> str | None:
     stream: Stream = getattr(spec.program, which)
     if stream.route in (Route.LOG, Route.INHERIT):
-        return _source(spec.name, which, stream, 1 if which == "stdout" else 2)
+        return _source(spec, which, stream, 1 if which == "stdout" else 2)
     return None
 
 
 def stream_sources(spec: InstanceSpec) -> list[str]:
     """Where the keeper finds the run's stdin, stdout and stderr."""
     program = spec.program
-    out = _source(spec.name, "stdout", program.stdout, 1)
+    out = _source(spec, "stdout", program.stdout, 1)
     joined = program.stderr.route is Route.JOINED
-    err = out if joined else _source(spec.name, "stderr", program.stderr, 2)
-    return [_source(spec.name, "stdin", program.stdin, 0), out, err]
+    err = out if joined else _source(spec, "stderr", program.stderr, 2)
+    return [_source(spec, "stdin", program.stdin, 0), out, err]
 
 
-def _source(instance: str, which: str, stream: Stream, number: int) -> str:
+def _source(spec: InstanceSpec, which: str, stream: Stream, number: int) -> str:
     match stream.route:
         case Route.LOG:
-            return f"held:{instance}/{which}"
+            log: Log | None = getattr(spec, f"{which}_log")
+            if log is not None and log.direct:
+                return f"append:{log.path}"
+            return f"held:{spec.name}/{which}"
         case Route.INHERIT:
             return f"daemon:{number}"
         case Route.CHANNEL:

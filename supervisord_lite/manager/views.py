@@ -207,12 +207,16 @@ def exit_view(status: Exit | None) -> dict[str, Any] | None:
 
 
 def _log(status: StreamStatus) -> dict[str, Any]:
-    return {
+    shown = {
         "path": status.path,
         "size": status.bytes,
         "dropped": status.dropped_bytes,
         "trouble": status.trouble if status.stalled_since is None else "the disk does not answer",
     }
+    if status.limited_bytes:
+        limited = {"limited_bytes": status.limited_bytes, "limited_lines": status.limited_lines}
+        shown |= limited
+    return shown
 
 
 def job_run_view(name: str, run: JobRun) -> dict[str, Any]:

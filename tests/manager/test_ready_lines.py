@@ -16,7 +16,7 @@ from supervisord_lite.core.log import Log, Rotation
 from supervisord_lite.core.probe import LogProbe, Readiness
 from supervisord_lite.core.spec import InstanceSpec, Program, Route, Stream
 from supervisord_lite.core.state import Instance, Readying
-from supervisord_lite.logs.run_start import run_start
+from supervisord_lite.logs.files.run_start import run_start
 from supervisord_lite.manager.probes.active_probes import Subject
 from supervisord_lite.manager.probes.ready_lines import Lines, _Scan, until_line
 from tests.logs.conftest import Rig

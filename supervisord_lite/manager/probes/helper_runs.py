@@ -1,9 +1,9 @@
 """Commands that the manager itself wants run: the keeper spawns them, like all else.
 
-A helper's name begins with `@probe/`, its runs are numbered by the clock, and of one name there
-is never more than one. What is left of it when it has ended, or has had its time, is killed as a
-whole tree and buried; so is what an earlier manager has left behind. Nothing here decides what a
-helper's end means.
+A helper's name begins with a prefix, such as `@probe/`, its runs are numbered by the clock, and of
+one name there is never more than one. What is left of it when it has ended, or has had its time, is
+killed as a whole tree and buried; so is what an earlier manager has left behind. Nothing here
+decides what a helper's end means.
 
 Output comes through a pipe of which only the beginning is kept: a file in memory would grow for
 as long as the helper likes to write. The keeper holds the write end until the spawn is answered.
@@ -90,19 +90,20 @@ class _Helper:
 
 
 class HelperRuns:
-    """Runs helpers, so many at once, and cleans up after those that nobody claims."""
+    """Runs helpers of one prefix, so many at once, and cleans up after those that nobody claims."""
 
-    def __init__(self, link: KeeperLink, given: Inheritance) -> None:
+    def __init__(self, link: KeeperLink, given: Inheritance, prefix: str = PREFIX) -> None:
         self._link = link
+        self._prefix = prefix
         self._latest = 0
         self._places = asyncio.Semaphore(_AT_ONCE)
         self._helpers: dict[tuple[str, int], _Helper] = {}
         # Names of unburied runs, those of an earlier manager among them.
         self._taken: dict[str, asyncio.Event] = {}
         for name in given.greeting.get("helpers", ()):
-            if name.startswith(PREFIX):
+            if name.startswith(self._prefix):
                 self._taken[name] = asyncio.Event()
-        for name in [name for name in given.held if name.startswith(PREFIX)]:
+        for name in [name for name in given.held if name.startswith(self._prefix)]:
             os.close(given.held.pop(name))
             link.order([{"do": "drop", "names": [name]}])
 
@@ -114,7 +115,7 @@ class HelperRuns:
         """
         async with self._places:
             deadline = time.monotonic() + timeout
-            if not await self._free(name, timeout):
+            if not await self.free(name, timeout):
                 return Outcome(timed_out=True, failure="the one before it cannot be ended")
             helper = self._spawn(name, program, capture)
             assert helper.over is not None, "it is ours"
@@ -129,7 +130,7 @@ class HelperRuns:
     def take(self, fact: Packet) -> bool:
         """Take a fact if it is about a helper."""
         name = fact.get("instance", "")
-        if not name.startswith(PREFIX):
+        if not name.startswith(self._prefix):
             return False
         helper = self._helpers.get((name, fact["run"])) or self._found(name, fact["run"])
         match fact["tell"]:
@@ -150,7 +151,7 @@ class HelperRuns:
                 self._bury(helper)
         return True
 
-    async def _free(self, name: str, patience: float) -> bool:
+    async def free(self, name: str, patience: float) -> bool:
         """Wait until nothing is left of the last run of this name; False if that takes long."""
         deadline = time.monotonic() + patience
         while (taken := self._taken.get(name)) is not None:

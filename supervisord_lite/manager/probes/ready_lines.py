@@ -12,9 +12,9 @@ from collections.abc import Callable
 import re2
 
 from supervisord_lite.core.event import BecameReady, Finding
-from supervisord_lite.logs.reader import Follower, tail
-from supervisord_lite.logs.run_start import run_start
-from supervisord_lite.manager.outputs import logged_streams
+from supervisord_lite.logs.files.run_start import run_start
+from supervisord_lite.logs.reading.reader import Follower, tail
+from supervisord_lite.manager.output.streams import logged_streams
 from supervisord_lite.manager.probes.active_probes import Subject
 from supervisord_lite.manager.probes.bystander import Bystander
 from supervisord_lite.manager.probes.run_clock import beginning

@@ -16,9 +16,10 @@ from supervisord_lite.core.log import Log
 from supervisord_lite.core.spec import InstanceSpec, Route
 from supervisord_lite.core.state import Instance, live_run
 from supervisord_lite.linux.descriptors import has_room
-from supervisord_lite.logs.hop import Hop, make_hop
+from supervisord_lite.logs.capture.buffer import make_buffer
+from supervisord_lite.logs.capture.hop import Hop, make_hop
+from supervisord_lite.logs.feeds.relay import Relay, make_relay_parts
 from supervisord_lite.logs.plane import DataPlane, make_stream_pipe
-from supervisord_lite.logs.relay import Relay, make_relay_parts
 
 Hold = Callable[[str, int], None]
 Drop = Callable[[str], None]
@@ -27,6 +28,7 @@ Soon = Callable[..., object]
 _RESERVE = 64  # descriptors that are not for logs: control clients, compilations, hops
 _HOP = "hop/"
 _TAP = "tap/"
+_BUFFER = "buffer/"
 
 
 def logged_streams(spec: InstanceSpec) -> Iterator[tuple[str, Log]]:
@@ -46,11 +48,16 @@ class Audience(Protocol):
 
 
 class HeldHops:
-    """Hops that the keeper holds: those that an earlier data plane left, and fresh ones."""
+    """Hops and buffers that the keeper holds: those that a data plane before left, fresh ones."""
 
-    def __init__(self, held: Mapping[str, int], hold: Hold) -> None:
-        self._hold = hold
+    def __init__(self, held: Mapping[str, int], hold: Hold, drop: Drop) -> None:
+        self._hold, self._drop = hold, drop
         self._hops: dict[str, Hop] = {}
+        self._buffers = {
+            name.removeprefix(_BUFFER): descriptor
+            for name, descriptor in held.items()
+            if name.startswith(_BUFFER)
+        }
         for key, parts in _left(held, _HOP).items():
             if len(parts) == 3:  # a manager that died while it gave them left some: start afresh
                 self._hops[key] = Hop(**parts)
@@ -64,6 +71,21 @@ class HeldHops:
 
     def held(self) -> dict[str, Hop]:
         return dict(self._hops)
+
+    def buffer(self, stream: str) -> int:
+        if stream not in self._buffers:
+            buffer = self._buffers[stream] = make_buffer()
+            self._hold(f"{_BUFFER}{stream}", buffer)
+        return self._buffers[stream]
+
+    def has_buffer(self, stream: str) -> bool:
+        return stream in self._buffers
+
+    def drop_buffer(self, stream: str) -> None:
+        buffer = self._buffers.pop(stream, None)
+        if buffer is not None:
+            self._drop(f"{_BUFFER}{stream}")
+            os.close(buffer)
 
 
 class HeldRelays:
@@ -146,10 +168,13 @@ class Outputs:
                 known[name] = log
                 if (run := live_run(one.state)) is not None:
                     self._runs[name] = run
+        for name, log in known.items():
+            if log.direct:
+                self._attach(name, None, log)
         for name, descriptor in held.items():
             if ":" not in name.partition("/")[0]:
                 continue  # a channel's, a hop's, the control socket: no stream of an instance
-            if name in known:
+            if name in known and not known[name].direct:
                 self._attach(name, descriptor, known[name])
             else:
                 self._drop(name)
@@ -167,10 +192,14 @@ class Outputs:
         """Have a pipe for each logged stream, and none for others."""
         wanted = dict(logged_streams(spec))
         for stream in self._attached(spec.name):
-            if stream not in wanted:
+            if stream not in wanted or wanted[stream].direct != self._logs[stream].direct:
                 self._release(stream)
         for stream, log in wanted.items():
-            if stream not in self._logs:
+            if stream in self._logs:
+                continue
+            if log.direct:
+                self._attach(stream, None, log)
+            else:
                 if not has_room(_RESERVE, resource.getrlimit(resource.RLIMIT_NOFILE)[0]):
                     raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
                 pipe = make_stream_pipe()
@@ -181,7 +210,8 @@ class Outputs:
     def follow(self, spec: InstanceSpec) -> None:
         """Take over what changed about the logs of attached streams."""
         for stream, log in logged_streams(spec):
-            if stream in self._logs and self._logs[stream] != log:
+            before = self._logs.get(stream)
+            if before and before != log and before.direct == log.direct:
                 self._logs[stream] = log
                 self._plane.adjust(stream, log)
                 self._audience.show(stream, log.path)
@@ -200,14 +230,15 @@ class Outputs:
         streams = (f"{instance}/stdout", f"{instance}/stderr")
         return [stream for stream in streams if stream in self._logs]
 
-    def _attach(self, stream: str, pipe: int, log: Log) -> None:
+    def _attach(self, stream: str, pipe: int | None, log: Log) -> None:
         self._logs[stream] = log
         self._plane.attach(stream, pipe, log, self._runs.get(stream))
         self._audience.show(stream, log.path)
 
     def _release(self, stream: str) -> None:
-        del self._logs[stream]
+        log = self._logs.pop(stream)
         self._runs.pop(stream, None)
         self._audience.hide(stream)
         self._plane.detach(stream)
-        self._drop(stream)
+        if not log.direct:
+            self._drop(stream)

@@ -1,7 +1,8 @@
-"""Telling people: the console of a daemon in a terminal, its log on stderr, systemd's status line.
+"""Telling people: the console of a daemon in a terminal, its own log, systemd's status line.
 
 On a terminal the output of all workers is shown beside the changes of state; elsewhere each change
-is a line of the daemon's log. Nothing here waits for anybody.
+is a record of the daemon's log (`chronicle`). What is said, and how grave it is, is decided here.
+Nothing here waits for anybody.
 """
 
 import os
@@ -12,22 +13,25 @@ from collections.abc import Callable, Iterator
 
 from supervisord_lite.core.command import Announce, Note
 from supervisord_lite.core.fleet import Fleet
-from supervisord_lite.core.log import Log
+from supervisord_lite.core.log import Level, Log
 from supervisord_lite.core.reason import is_trouble_of_hook
 from supervisord_lite.core.restart import succeeded
 from supervisord_lite.core.spec import Configuration
 from supervisord_lite.core.state import Instance, Parting, Running, Stopping, live_run, word
-from supervisord_lite.logs.console import Console
 from supervisord_lite.logs.event import (
     LogEvent,
     Noticed,
     StallBegan,
     StallEnded,
+    TapClosed,
+    TapOpened,
     TroubleBegan,
     TroubleEnded,
 )
 from supervisord_lite.logs.plane import DataPlane
+from supervisord_lite.logs.reading.console import Console
 from supervisord_lite.manager.keeper_link import KeeperLink
+from supervisord_lite.manager.output.chronicle import Chronicle, Record
 
 _STDOUT, _STDERR = 1, 2
 _DULL = {("STOPPED", "STARTING"), ("BACKOFF", "STARTING"), ("WAITING", "STARTING")}
@@ -45,6 +49,7 @@ class Notices:
         # stderr that has stopped reading stops nothing here.
         colour = terminal and "NO_COLOR" not in os.environ
         self.console = Console(_STDOUT if terminal else _STDERR, colour=colour)
+        self.chronicle = Chronicle(self.console.announce, terminal=terminal)
         self._cancels: dict[str, Callable[[], None]] = {}
         self.plane: DataPlane | None = None
 
@@ -66,13 +71,11 @@ class Notices:
 
     # ---------------------------------------------------------------- what happened
 
-    def say(self, text: str, *, problem: bool = False, level: str = "") -> None:
-        """One line about the daemon as a whole."""
-        if self._terminal:
-            self.console.announce(f"supervisord-lite: {text}")
-        else:
-            level = level or ("ERROR" if problem else "INFO")
-            self.console.announce(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {level} {text}")
+    def say(
+        self, text: str, *, problem: bool = False, level: Level | None = None, **fields: str | int
+    ) -> None:
+        """Something about the daemon as a whole; `fields` is what it is about, for programs."""
+        self.chronicle.say(level or (Level.ERROR if problem else Level.INFO), text, **fields)
 
     def announced(self, change: Announce) -> None:
         """An instance has changed its state."""
@@ -80,30 +83,46 @@ class Notices:
         instance = self._fleet.instances.get(change.instance)
         if change.after == "RUNNING" and instance and isinstance(instance.state, Running):
             words.append(f"pid {instance.state.pid}")
-        elif (change.before, change.after) in _DULL:
-            return  # what comes of it is told in a moment
         text = " ".join(words) + (f": {change.why}" if change.why else "")
-        if change.after == "FATAL" and change.before != "FATAL":
-            self.say(text, level="ERROR")
-        else:
-            self.say(text, level="WARNING" if _has_failed(change, instance) else "INFO")
+        self.chronicle.say(_gravity(change, instance), text, **_fields(change, instance))
 
     def noted(self, note: Note) -> None:
         """The core has something to say that is no change of a state."""
-        self.say(note.text, level="WARNING" if note.problem else "INFO")
+        self.say(note.text, level=Level.WARNING if note.problem else Level.INFO)
+
+    def replaced(self, last_words: str) -> None:
+        """The manager before this one has died; its traceback, or how."""
+        reason = (last_words.splitlines() or ["unknown"])[-1]
+        text = f"a manager has died, this one goes on: {reason}"
+        self.say(text, level=Level.WARNING, event="manager")
+
+    def complained(self, text: str) -> None:
+        """The keeper is in trouble. It has said so on stderr itself."""
+        record = Record(time.time_ns(), Level.ERROR, text, {"event": "keeper"})
+        self.chronicle.tell(record, shown=True)
 
     def happened_to_log(self, event: LogEvent) -> None:
         """The data plane has something to say."""
         match event:
-            case TroubleBegan(_, text) | Noticed(_, text):
-                self.say(text, problem=True)
-            case TroubleEnded(_, text, dropped_bytes, lines):
+            case TroubleBegan(stream, text):
+                self.say(text, problem=True, event="log-trouble", stream=stream)
+            case Noticed(stream, text):
+                self.say(text, problem=True, event="log-noticed", stream=stream)
+            case TroubleEnded(stream, text, dropped_bytes, lines):
                 lost = f"{dropped_bytes} bytes in {lines} lines" if dropped_bytes else "nothing"
-                self.say(f"over, and {lost} lost: {text}")
+                over = f"over, and {lost} lost: {text}"
+                self.say(over, event="log-trouble-over", stream=stream, lost=dropped_bytes)
             case StallBegan(place, streams):
-                self.say(f"the disk of {place} does not answer: {len(streams)} logs", problem=True)
+                text = f"the disk of {place} does not answer: {len(streams)} logs"
+                self.say(text, problem=True, event="stall", place=place)
             case StallEnded(place):
-                self.say(f"the disk of {place} answers again")
+                self.say(f"the disk of {place} answers again", event="stall-over", place=place)
+            case TapOpened(stream, path):
+                text = f"somebody reads {path}"
+                self.say(text, level=Level.DEBUG, event="tap-opened", stream=stream)
+            case TapClosed(stream, path):
+                text = f"nobody reads {path} any more"
+                self.say(text, level=Level.DEBUG, event="tap-closed", stream=stream)
             case _:
                 pass
 
@@ -145,6 +164,23 @@ class Notices:
 
     def _notify(self, state: str) -> None:
         self._link.order([{"do": "notify", "state": state}])
+
+
+def _gravity(change: Announce, instance: Instance | None) -> Level:
+    if (change.before, change.after) in _DULL:
+        return Level.DEBUG  # what comes of it is told in a moment
+    if change.after == "FATAL" and change.before != "FATAL":
+        return Level.ERROR
+    return Level.WARNING if _has_failed(change, instance) else Level.INFO
+
+
+def _fields(change: Announce, instance: Instance | None) -> dict[str, str | int]:
+    """What programs want to know of a change of state."""
+    worker, _, number = change.instance.rpartition(":")
+    fields: dict[str, str | int] = {"event": "state", "worker": worker, "instance": int(number)}
+    if instance is not None:
+        fields["run"] = live_run(instance.state) or instance.last_run
+    return fields | {"before": change.before, "state": change.after, "why": change.why}
 
 
 def _has_failed(change: Announce, instance: Instance | None) -> bool:

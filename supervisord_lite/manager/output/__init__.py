@@ -1,0 +1,1 @@
+"""What a manager does about output: streams of instances, logs, feeds, and its own words."""
