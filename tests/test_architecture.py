@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "linux": set(),
     "keeper": {"linux"},
     "channels": {"core.spec", "linux"},
-    "logs": {"core.spec", "linux"},
+    "logs": {"core.log", "linux"},
     "manager": {"core", "keeper.protocol", "linux", "channels", "logs"},
     "control": {"core", "manager"},
     "client": set(),

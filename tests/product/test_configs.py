@@ -4,7 +4,10 @@ A daemon runs a copy of them. A file beside the copies includes the one in quest
 where the daemon lives; the ports are those that are free.
 """
 
+import gzip
+import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -172,6 +175,33 @@ def test_limits(shipped: Shipped) -> None:
     (shipped.directory / "demo/bound.py").open("a").close()  # as touch(1) does it
     shipped.until(lambda: shipped.pid("watching") != watching)
     shipped.until(lambda: "above max_memory 100 MiB" in shipped.output())
+    shipped.stop()
+
+
+def test_logs(shipped: Shipped) -> None:
+    """Each worker's lines are in its file as it is said, in the taps, and on stdout as JSON."""
+    shipped.boot("logs")
+    names = ("web", "shipped", "busy", "talkative", "steady", "alone")
+    shipped.await_states(**dict.fromkeys(names, "RUNNING"))
+    logs = shipped.directory / "logs"
+    for tap, line in (
+        ("all", r"^web:0 .*\| "),
+        ("web", r'^{"time":.*"worker":"web"'),
+        ("steady", ":"),
+    ):
+        until((shipped.directory / f"run/{tap}.fifo").exists)
+        with (shipped.directory / f"run/{tap}.fifo").open() as reader:
+            assert any(re.search(line, reader.readline()) for _ in range(1000)), tap
+    until(lambda: re.match(r"\d{4}-.*Z trouble 0$", (logs / "web.err").read_text(), re.MULTILINE))
+    assert json.loads((logs / "shipped.log").read_text().splitlines()[0])["message"]
+    until(shipped.says("talkative.log", " over the rate limit left out]"))
+    until(shipped.says("alone.log", "on my own"))
+    until(lambda: list(logs.glob("busy.log.*.gz")))
+    (packed, *_) = logs.glob("busy.log.*.gz")
+    assert gzip.decompress(packed.read_bytes()).endswith(b"\n")
+    until(lambda: '"worker":"web"' in shipped.output())
+    until(lambda: '"state":"RUNNING"' in (logs / "logs.daemon.log").read_text())
+    shipped.kill_manager()
     shipped.stop()
 
 
