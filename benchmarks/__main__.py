@@ -18,7 +18,13 @@ from benchmarks.figures import Figures, Row, machine, table, to_json
 from benchmarks.fleet import measure_fleet, measure_scale
 from benchmarks.peers import PEERS, Peer, SupervisordLite
 from benchmarks.survival import measure_grandchild, measure_revival, warm_up
-from benchmarks.throughput import measure_cat, measure_throughput
+from benchmarks.throughput import (
+    AsJson,
+    Timestamped,
+    measure_answers,
+    measure_cat,
+    measure_throughput,
+)
 
 _ROTATED_AT = 100  # MiB
 _REVIVED = 20  # workers that live through the death of their daemon
@@ -71,6 +77,10 @@ class Bench:
         for limit in (0, _ROTATED_AT):
             measure = partial(measure_throughput, mebibytes=amount, rotate=limit)
             self.each(measure, much_is_written=True)
+        for kind in (Timestamped, AsJson):
+            measure = partial(measure_throughput, mebibytes=amount, rotate=0)
+            shutil.rmtree(self.one(kind, kind.name, measure))
+        self.each(partial(measure_answers, mebibytes=2 * amount), much_is_written=True)
 
     def survival(self) -> None:
         self.each(measure_grandchild)
@@ -101,6 +111,10 @@ def rows(size: int) -> tuple[Row, ...]:
         Row("idle: memory (PSS) of all supervisor processes", "memory", "MiB", digits=1),
         Row("one writer, raw log", "raw log", "MiB/s", digits=0),
         Row(f"one writer, rotated at {_ROTATED_AT} MiB", "rotated log", "MiB/s", digits=0),
+        Row("one writer, timestamped log", "timestamped log", "MiB/s", digits=0),
+        Row("one writer, log of JSON", "json log", "MiB/s", digits=0),
+        Row("status over the socket while one writes, p50", "status in a flood", "ms", digits=1),
+        Row("the same, p99", "status in a flood", "ms", 99, digits=1),
         Row("status over the socket, p50", "status", "ms", digits=1),
         Row("the status command as a whole process", "status command", "s"),
         Row("a grandchild in its own session after stop", "grandchild"),

@@ -6,7 +6,6 @@ import os
 import select
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -75,7 +74,7 @@ def _measure_idleness(peer: Peer, figures: Figures, seconds: float) -> None:
 def _measure_status(peer: Peer, figures: Figures) -> None:
     for _ in range(10):
         begun = time.monotonic()
-        _ask(peer)
+        peer.ask()
         figures.add("status", (time.monotonic() - begun) * 1000)
     command = peer.control_command("status")
     for _ in range(5):
@@ -83,16 +82,6 @@ def _measure_status(peer: Peer, figures: Figures) -> None:
             begun = time.monotonic()
             subprocess.run(command, stdout=output, check=True)
             figures.add("status command", time.monotonic() - begun)
-
-
-def _ask(peer: Peer) -> None:
-    """Send the request for all states and read the answer to its end."""
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(60)
-        connection.connect(str(peer.socket))
-        connection.sendall(peer.status_request())
-        answer = b"".join(iter(lambda: connection.recv(1 << 20), b""))
-    assert answer.startswith(b"HTTP/1.1 200"), answer[:200]
 
 
 def _time_restart(peer: Peer, program: str) -> float:

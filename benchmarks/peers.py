@@ -8,6 +8,7 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import xmlrpc.client
@@ -83,6 +84,15 @@ class Peer(ABC):
     @abstractmethod
     def control_command(self, *words: str) -> list[str]:
         """The command line of the control program."""
+
+    def ask(self) -> None:
+        """Send the request for all states and read the answer to its end."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(60)
+            connection.connect(str(self.socket))
+            connection.sendall(self.status_request())
+            answer = b"".join(iter(lambda: connection.recv(1 << 20), b""))
+        assert answer.startswith(b"HTTP/1.1 200"), answer[:200]
 
     def start(self) -> None:
         """Execute the daemon, and do not wait for anything."""
