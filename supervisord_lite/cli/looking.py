@@ -85,17 +85,63 @@ def plan(*, as_json: bool) -> None:
 @click.command()
 @choosing(needed=False)
 @click.option("-f", "--follow", is_flag=True, help="Go on showing what comes.")
-@click.option("-n", "--lines", type=click.IntRange(0, 100_000), default=10, show_default=True)
+@click.option(
+    "-n",
+    "--lines",
+    type=click.IntRange(0, 100_000),
+    help="The last so many of each log; 10, or with --since or --grep all.",
+)
+@click.option(
+    "--since", metavar="TIME", help="From then on: 10m, 02:00, '2026-11-23 02:00', RFC 3339."
+)
+@click.option("--until", metavar="TIME", help="Up to then.")
+@click.option("--grep", metavar="PATTERN", help="Only lines that match (RE2 syntax).")
 @click.option("--stream", type=click.Choice(["stdout", "stderr"]), help="Only this stream.")
+@click.option("--after", multiple=True, metavar="CURSOR", help="Go on there (see --json).")
+@click.option("--timestamps", is_flag=True, help="Show when each line came.")
+@click.option("--no-color", is_flag=True, help="Without colours also on a terminal.")
+@click.option("--daemon", is_flag=True, help="What the daemon itself says, too.")
+@click.option("--reopen", is_flag=True, help="Show nothing: open every log again by its name.")
+@AS_JSON
 def logs(
-    names: Sequence[str], *, selector: str | None, follow: bool, lines: int, stream: str | None
+    names: Sequence[str],
+    *,
+    selector: str | None,
+    follow: bool,
+    stream: str | None,
+    after: Sequence[str],
+    timestamps: bool,
+    no_color: bool,
+    daemon: bool,
+    reopen: bool,
+    as_json: bool,
+    **which: str | int | None,
 ) -> None:
-    """Show the last lines that workers have written."""
+    """Show lines that workers have written, oldest first."""
     from supervisord_lite.cli import logs as showing
-    from supervisord_lite.cli.logs import Wanted
 
-    wanted = Wanted(tuple(names), selector, lines, stream)
-    (showing.follow if follow else showing.show)(client(), wanted)
+    if reopen:
+        client().reopen_logs()
+        return
+    names = (*names, "@daemon") if daemon else tuple(names)
+    wanted = showing.Wanted(names, selector, stream, follow, tuple(after), which)
+    if as_json:
+        showing.show_json(client(), wanted)
+    else:
+        showing.show(client(), wanted, timestamps=timestamps, colour=not no_color)
+
+
+@click.command()
+@AS_JSON
+def feeds(*, as_json: bool) -> None:
+    """Show who is fed output: shared taps and forwards, and how far behind they are."""
+    from supervisord_lite.cli import feeds as showing
+
+    rows = client().feeds()
+    if as_json:
+        dump({"feeds": rows})
+    else:
+        sys.stdout.write(showing.table(rows))
 
 
 @click.command()
@@ -142,4 +188,4 @@ def config(*, as_json: bool) -> None:
         sys.stdout.write(f"{render.escape(text)}  # {render.escape(row['origin'])}\n")
 
 
-COMMANDS = (status, explain, history, plan, logs, pid, version, config)
+COMMANDS = (status, explain, history, plan, logs, feeds, pid, version, config)

@@ -8,6 +8,7 @@ from typing import Any
 
 from supervisord_lite.client.errors import Broken, NoDaemon, TimedOut
 from supervisord_lite.client.finding import find_socket, is_live
+from supervisord_lite.client.resuming import resumed
 from supervisord_lite.client.transport import Transport
 
 _WAIT = 60.0
@@ -185,7 +186,7 @@ class Client:
             try:
                 query = [*chosen, *_reading(lines, stream, cursors)]
                 for event in self._daemon.events("/v1/logs", query):
-                    source, _, cursor = event["id"].partition("@")
+                    source, _, cursor = event["id"].rpartition("@")
                     cursors[source] = cursor
                     if event["event"] == "output":
                         yield json.loads(event["data"])
@@ -194,6 +195,30 @@ class Client:
             except NoDaemon:
                 return
             time.sleep(0.1)  # a manager that cannot stay up is not worth a busy loop
+
+    def lines(
+        self,
+        names: Sequence[str],
+        *,
+        selector: str | None = None,
+        stream: str | None = None,
+        follow: bool = False,
+        cursors: Mapping[str, str] | None = None,
+        **which: str | int | None,
+    ) -> Iterator[dict[str, Any]]:
+        """Lines in the order of time, or from `cursors` on, each with its "cursor"; with `follow`
+        also as they come, until the daemon is gone. `which` is `lines`, `since`, `until` and
+        `grep` as the API has them.
+        """
+        chosen = [("format", "json"), *_choice(names, selector)]
+        chosen += [("stream", stream)] if stream else []
+        chosen += [(key, str(value)) for key, value in which.items() if value is not None]
+        return resumed(self._daemon, chosen, dict(cursors or {}), follow=follow)
+
+    def feeds(self) -> Rows:
+        """Who is fed output, and how far behind each is: shared taps and forwards."""
+        rows: Rows = self._daemon.get("/v1/feeds")["feeds"]
+        return rows
 
     def reopen_logs(self) -> None:
         """Open every log again by its name."""

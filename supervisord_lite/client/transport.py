@@ -12,6 +12,7 @@ from supervisord_lite.client.connecting import connect
 from supervisord_lite.client.errors import Broken, TimedOut
 from supervisord_lite.client.wire import (
     exchange,
+    json_lines,
     pieces_of,
     request_bytes,
     server_sent,
@@ -43,6 +44,15 @@ class Transport:
 
     def events(self, path: str, query: Query) -> Iterator[dict[str, str]]:
         """Server-sent events, until the daemon ends the stream. Raises `Broken` if it is cut."""
+        return server_sent(self._pieces(path, query))
+
+    def values(self, path: str, query: Query) -> Iterator[Any]:
+        """An answer of one JSON value a line, as they come, however long each takes. Raises
+        `Broken` if it is cut.
+        """
+        return json_lines(self._pieces(path, query))
+
+    def _pieces(self, path: str, query: Query) -> Iterator[bytes]:
         with connect(self.path, None) as connection, connection.makefile("rb") as stream:
             request = request_bytes("GET", target(path, query), b"")
             try:
@@ -50,7 +60,7 @@ class Transport:
                 pieces = pieces_of(stream, headers)
                 if status != 200:
                     value_of(status, b"".join(pieces))
-                yield from server_sent(pieces)
+                yield from pieces
             except OSError as error:
                 raise Broken(f"cannot read on from {self.path}: {error}") from None
 

@@ -86,6 +86,14 @@ def server_sent(pieces: Iterator[bytes]) -> Iterator[dict[str, str]]:
                 yield event
 
 
+def json_lines(pieces: Iterator[bytes]) -> Iterator[Any]:
+    """The values of an answer that has one on each line."""
+    rest = b""
+    for piece in pieces:
+        *lines, rest = (rest + piece).split(b"\n")
+        yield from map(json.loads, lines)
+
+
 def value_of(status: int, content: bytes) -> Any:
     try:
         value = json.loads(content)

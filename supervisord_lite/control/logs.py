@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from supervisord_lite.control.requests import BadRequest, LogQuery
+from supervisord_lite.manager.output.lines import LineView, Reading
 
 # One piece of output; fair between streams, and what a client that does not read costs us.
 _PIECE = 64 * 1024
@@ -22,6 +23,7 @@ _PIECE = 64 * 1024
 _MOST_AT_ONCE = 1024 * 1024
 # Each followed stream costs a descriptor, and a cursor in the request that resumes it.
 _MOST_STREAMS = 128
+_ON_ITS_WAY = 0.5  # seconds that the last bytes of a log may take, when it becomes another one
 
 
 class Tail(Protocol):
@@ -44,10 +46,21 @@ class LogAccess(Protocol):
     def streams(self, instance: str) -> Sequence[str]:
         """Those of "stdout" and "stderr" that have a log."""
 
+    def log(self, instance: str, stream: str) -> tuple[str, str] | None:
+        """The path of the log and the format of its lines; None if there is none any more."""
+
     def open(self, instance: str, stream: str, *, lines: int, position: str | None) -> Tail:
         """A reader from `position`, or else from the last `lines` lines. It blocks; it raises
         ValueError for a position that never was one, OSError when the log cannot be read.
         """
+
+    def lines(self, wanted: Sequence[tuple[str, str, str | None]], reading: Reading) -> LineView:
+        """The lines of these streams: of which instance and which of its streams, and from which
+        position, if from a certain one.
+        """
+
+    def feeds(self) -> list[dict[str, Any]]:
+        """How far each feed has come. It blocks."""
 
     def watch(self, instance: str, stream: str, wake: Callable[[], None]) -> Callable[[], None]:
         """Call `wake`, from any thread, whenever the log grew or rotated. Returns the cancel."""
@@ -64,6 +77,11 @@ class Source:
     instance: str
     stream: str
     cursor: str | None
+
+    @property
+    def position(self) -> str | None:
+        """Where lines go on: a character that was cut in two is none of them."""
+        return self.cursor.partition(".")[2] if self.cursor else None
 
 
 def sources(logs: LogAccess, instances: Sequence[str], query: LogQuery) -> list[Source]:
@@ -148,7 +166,8 @@ def _snapshot(logs: LogAccess, source: Source, lines: int) -> Mapping[str, Any]:
         while size < _MOST_AT_ONCE and (piece := reader.read()):
             texts.append(piece["text"])
             size += _PIECE
-        return {**reader.piece("".join(texts)), "more": size >= _MOST_AT_ONCE}
+        _, form = logs.log(source.instance, source.stream) or ("", "raw")
+        return {**reader.piece("".join(texts)), "more": size >= _MOST_AT_ONCE, "format": form}
     finally:
         reader.close()
 
@@ -202,12 +221,14 @@ async def raw(logs: LogAccess, wanted: Sequence[Source], lines: int) -> AsyncIte
 
 
 async def follow(logs: LogAccess, wanted: Sequence[Source], lines: int) -> AsyncIterator[bytes]:
-    """Server-sent events for ever: each an `output` with the text and, as its id, the cursor.
+    """Server-sent events until a stream gets another log: each an `output` with the text and, as
+    its id, the cursor.
 
     A `position` of each stream comes first, so that a client can resume what has been silent.
     """
     opened = Readers()
     wakeups = Wakeups(len(wanted))
+    changes = Changes(logs, wanted, wakeups)
     cancels = [
         logs.watch(source.instance, source.stream, wakeups.waker(number))
         for number, source in enumerate(wanted)
@@ -219,6 +240,8 @@ async def follow(logs: LogAccess, wanted: Sequence[Source], lines: int) -> Async
             number = await wakeups.next()
             piece = await asyncio.to_thread(readers[number].read)
             if piece is None:
+                if changes.moved(number):
+                    return
                 continue
             wakeups.wake(number)  # there may be more, but the others come first
             if piece["text"]:  # a split character alone is nothing yet
@@ -227,6 +250,43 @@ async def follow(logs: LogAccess, wanted: Sequence[Source], lines: int) -> Async
         for cancel in cancels:
             cancel()
         opened.close_soon()
+
+
+class Changes:
+    """Whether streams still have the logs that they have now: a reload may give them others. An
+    answer that follows them ends then, and its client comes again with its cursors.
+    """
+
+    def __init__(self, logs: LogAccess, wanted: Sequence[Source], wakeups: "Wakeups") -> None:
+        self._logs = logs
+        self._wanted = wanted
+        self._wakeups = wakeups
+        self._before = [self._now(number) for number in range(len(wanted))]
+        self._moved: set[int] = set()
+
+    def moved(self, number: int) -> bool:
+        """Whether what it says now is elsewhere; asked when there is no more here. No at the first
+        time: what was on its way then may still come here. It is looked at once more in a while.
+        """
+        if not self._is_elsewhere(number):
+            return False
+        known = number in self._moved
+        self._moved.add(number)
+        if not known:
+            self._wakeups.wake_later(number)
+        return known
+
+    def rewritten(self, number: int) -> bool:
+        """Whether it is at the same place in another format."""
+        return not self._is_elsewhere(number) and self._before[number] != self._now(number)
+
+    def _is_elsewhere(self, number: int) -> bool:
+        before, now = self._before[number], self._now(number)
+        return before is None or now is None or before[0] != now[0]
+
+    def _now(self, number: int) -> tuple[str, str] | None:
+        source = self._wanted[number]
+        return self._logs.log(source.instance, source.stream)
 
 
 class Wakeups:
@@ -254,6 +314,10 @@ class Wakeups:
             self._awake[number] = True
             self._queue.append(number)
             self._any.set()
+
+    def wake_later(self, number: int) -> None:
+        """Look at it once more, also if nothing comes."""
+        self._loop.call_later(_ON_ITS_WAY, self.wake, number)
 
     async def next(self) -> int:
         while not self._queue:

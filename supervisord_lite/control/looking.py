@@ -1,15 +1,19 @@
 """Handlers of what only looks: instances, explanations, histories, roll-outs, plans, logs."""
 
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Sequence
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from supervisord_lite.control import lines as line_streams
 from supervisord_lite.control import logs as log_streams
 from supervisord_lite.control import requests
 from supervisord_lite.control.context import Context, answer
 from supervisord_lite.core.plain import to_plain
 from supervisord_lite.manager.naming import Choice
+from supervisord_lite.manager.output.access import DAEMON
+from supervisord_lite.manager.output.lines import Form, Reading
 
 
 async def health(context: Context, request: Request) -> Response:
@@ -69,9 +73,11 @@ async def plan(context: Context, request: Request) -> Response:
 
 async def logs(context: Context, request: Request) -> Response:
     query = requests.read_log_query(
-        request.query_params.multi_items(), request.headers.get("last-event-id")
+        request.query_params.multi_items(), request.headers.get("last-event-id"), time.time()
     )
-    wanted = log_streams.sources(context.logs, context.service.resolve(query.choice), query)
+    wanted = log_streams.sources(context.logs, _logged(context, query.choice), query)
+    if query.reading is not None:
+        return await _lines(context, wanted, query.reading, follow=query.follow)
     if query.follow:
         pieces = log_streams.follow(context.logs, wanted, query.lines)
         return await _stream(pieces, "text/event-stream")
@@ -79,6 +85,26 @@ async def logs(context: Context, request: Request) -> Response:
         return await _stream(log_streams.raw(context.logs, wanted, query.lines), "text/plain")
     body = await log_streams.snapshot(context.logs, wanted, query.lines)
     return Response(body, media_type="application/json")
+
+
+def _logged(context: Context, choice: Choice) -> tuple[str, ...]:
+    """The instances that are meant; the daemon itself may be among them, if it is named."""
+    if DAEMON not in choice.names:
+        return context.service.resolve(choice)
+    names = tuple(name for name in choice.names if name != DAEMON)
+    others = context.service.resolve(Choice(names, choice.selector)) if names else ()
+    return (DAEMON, *others)
+
+
+async def _lines(
+    context: Context, wanted: Sequence[log_streams.Source], reading: Reading, *, follow: bool
+) -> Response:
+    view = context.logs.lines([(one.instance, one.stream, one.position) for one in wanted], reading)
+    if follow:
+        pieces = line_streams.follow_lines(context.logs, wanted, view)
+        return await _stream(pieces, "text/event-stream")
+    kind = "application/x-ndjson" if reading.form is Form.JSON else "text/plain"
+    return await _stream(line_streams.lines(view), kind)
 
 
 async def _stream(pieces: AsyncIterator[bytes], media_type: str) -> Response:

@@ -80,7 +80,7 @@ async def reload(context: Context, request: Request) -> Response:
 
 async def reopen_logs(context: Context, request: Request) -> Response:
     requests.read_nothing(await request.body())
-    context.service.reopen_logs()
+    await context.service.reopen_logs()
     return ok()
 
 

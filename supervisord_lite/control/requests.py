@@ -7,17 +7,22 @@ knows workers: whether a name exists is the manager's to say.
 import json
 import math
 import signal
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from supervisord_lite.control.when import moment
 from supervisord_lite.manager.naming import Choice
+from supervisord_lite.manager.output.lines import Form, Matcher, Reading
 
 _LONGEST_WAIT = 7 * 24 * 3600.0
 _DEFAULT_WAIT = 60.0
 _MOST_NAMES = 10_000
 _MOST_INSTANCES = 1_000_000
 _MOST_LINES = 100_000
+_LINES = "10"
+_LINE_KEYS = frozenset({"since", "until", "grep", "format"})
+_LOG_KEYS = {"name", "selector", "stream", "lines", "follow", "cursor", *_LINE_KEYS}
 
 
 class BadRequest(Exception):
@@ -62,7 +67,8 @@ class Patience:
 class LogQuery:
     """Which output to show: the last `lines` of each stream, or from `cursors` (stream to cursor).
 
-    `stream` None means every stream that has a log.
+    `stream` None means every stream that has a log. With `reading`, lines in the order of time
+    are wanted, else what was written, one stream after the other.
     """
 
     choice: Choice
@@ -70,6 +76,7 @@ class LogQuery:
     lines: int
     follow: bool
     cursors: tuple[tuple[str, str], ...]
+    reading: Reading | None
 
 
 def read_order(raw: bytes) -> Order:
@@ -112,9 +119,13 @@ def read_no_query(query: Sequence[tuple[str, str]]) -> None:
     _allow((key for key, _ in query), set())
 
 
-def read_log_query(query: Sequence[tuple[str, str]], last_event: str | None) -> LogQuery:
-    """`last_event` is the Last-Event-ID of a client that comes back."""
-    _allow((key for key, _ in query), {"name", "selector", "stream", "lines", "follow", "cursor"})
+def read_log_query(
+    query: Sequence[tuple[str, str]], last_event: str | None, now: float
+) -> LogQuery:
+    """`last_event` is the Last-Event-ID of a client that comes back; `now` is seconds since the
+    epoch.
+    """
+    _allow((key for key, _ in query), _LOG_KEYS)
     single = dict(query)
     cursors = [value for key, value in query if key == "cursor"]
     if last_event:
@@ -122,13 +133,46 @@ def read_log_query(query: Sequence[tuple[str, str]], last_event: str | None) -> 
     stream = single.get("stream")
     if stream not in {None, "stdout", "stderr"}:
         raise BadRequest(f"cannot read stream {_shown(stream)}: it is stdout or stderr")
+    follow = _switch("follow", single.get("follow", "0"))
+    if follow and "until" in single:
+        raise BadRequest("cannot follow logs until a time: leave out one of follow and until")
     return LogQuery(
         choice=_choice_of(query),
         stream=stream,
-        lines=_whole("lines", single.get("lines", "10"), _MOST_LINES),
-        follow=_switch("follow", single.get("follow", "0")),
+        lines=_whole("lines", single.get("lines", _LINES), _MOST_LINES),
+        follow=follow,
         cursors=tuple(_cursor(value) for value in cursors),
+        reading=_reading(single, now) if single.keys() & _LINE_KEYS else None,
     )
+
+
+def _reading(single: Mapping[str, str], now: float) -> Reading:
+    form = single.get("format", "json")
+    if form not in set(Form):
+        raise BadRequest(f"cannot take format {_shown(form)}: it is json or text")
+    # Who says from when on, or which lines, means all of these.
+    lines = single.get("lines", None if single.keys() & {"since", "grep"} else _LINES)
+    return Reading(
+        lines=None if lines is None else _whole("lines", lines, _MOST_LINES),
+        since=_moment(single.get("since"), now),
+        until=_moment(single.get("until"), now),
+        matching=_matching(single.get("grep")),
+        form=Form(form),
+    )
+
+
+def _moment(text: str | None, now: float) -> int | None:
+    try:
+        return None if text is None else moment(text, now)
+    except ValueError as error:
+        raise BadRequest(str(error)) from None
+
+
+def _matching(pattern: str | None) -> Matcher | None:
+    try:
+        return None if pattern is None else Matcher(pattern)
+    except ValueError as error:
+        raise BadRequest(f"cannot use grep {_shown(pattern)}: {error}") from None
 
 
 def _fields(raw: bytes, allowed: set[str]) -> dict[str, Any]:
@@ -155,7 +199,7 @@ def _no_constant(text: str) -> float:
     raise ValueError(text)
 
 
-def _allow(keys: Iterable[str], allowed: set[str]) -> None:
+def _allow(keys: Iterable[str], allowed: Collection[str]) -> None:
     for key in keys:
         if key not in allowed:
             known = ", ".join(sorted(allowed)) or "none"
@@ -243,7 +287,7 @@ def _switch(key: str, text: str) -> bool:
 
 
 def _cursor(text: str) -> tuple[str, str]:
-    stream, separator, cursor = text.partition("@")
+    stream, separator, cursor = text.rpartition("@")
     if not (separator and stream and cursor):
         raise BadRequest(f"cannot take cursor {_shown(text)}: it is the id of an earlier event")
     return stream, cursor

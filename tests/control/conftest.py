@@ -17,10 +17,12 @@ import pytest
 from supervisord_lite.control.connection import Limits
 from supervisord_lite.control.server import Server, serve
 from supervisord_lite.core.plan import Action, Change, Entry, Plan
+from supervisord_lite.core.selector import selector
 from supervisord_lite.core.state import Exit
 from supervisord_lite.linux import unix_socket
 from supervisord_lite.manager.insight import Insight
-from supervisord_lite.manager.naming import Choice, selector
+from supervisord_lite.manager.naming import Choice
+from supervisord_lite.manager.output.lines import LineView, Opened, Reading, Source
 from supervisord_lite.manager.service import (
     BadConfiguration,
     Outcome,
@@ -170,7 +172,7 @@ class MemoryFleet(Service):
     def leave(self) -> None:
         self.left = True
 
-    def reopen_logs(self) -> None:
+    async def reopen_logs(self) -> None:
         self.reopened += 1
 
     def about(self) -> dict[str, Any]:
@@ -204,6 +206,7 @@ class FileLogs:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.watchers: list[Callable[[], None]] = []
+        self.place = "here"
         for name in ("web:0", "db:0"):
             self._path(name).write_bytes(b"")
 
@@ -219,12 +222,26 @@ class FileLogs:
     def streams(self, instance: str) -> Sequence[str]:
         return ("stdout",)
 
+    def log(self, instance: str, stream: str) -> tuple[str, str] | None:
+        return self.place, "raw"
+
     def open(self, instance: str, stream: str, *, lines: int, position: str | None) -> FileTail:
         if position is not None:
             return FileTail(self._path(instance), int(position))
         content = self._path(instance).read_bytes()
         shown = b"".join(content.splitlines(keepends=True)[-lines:]) if lines else b""
         return FileTail(self._path(instance), len(content) - len(shown))
+
+    def lines(self, wanted: Sequence[tuple[str, str, str | None]], reading: Reading) -> LineView:
+        return LineView([self._opened(*one) for one in wanted], reading)
+
+    def _opened(self, instance: str, stream: str, position: str | None) -> Opened:
+        worker, _, number = instance.partition(":")
+        source = Source(worker, int(number), stream)
+        return Opened(f"{instance}/{stream}", source, str(self._path(instance)), position)
+
+    def feeds(self) -> list[dict[str, Any]]:
+        return [{"name": "all", "kind": "tap", "lag": {"bytes": 7, "seconds": 0.5}}]
 
     def watch(self, instance: str, stream: str, wake: Callable[[], None]) -> Callable[[], None]:
         self.watchers.append(wake)
