@@ -142,14 +142,18 @@ def test_what_workers_say_comes_out_of_the_daemon(daemon: Daemon) -> None:
 def test_syslog_is_told_the_process_of_a_run(daemon: Daemon) -> None:
     """While the run lives its pid stands in the message."""
     path = daemon.directory / "log"
-    command = ["sh", "-c", "echo hello; exec sleep 100000"]
+    gate = daemon.directory / "gate"
+    words = f"while [ ! -e {gate} ]; do sleep 0.05; done; echo hello; exec sleep 100000"
+    command = ["sh", "-c", words]
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
         receiver.bind(str(path))
         receiver.settimeout(30)
         forward = {"to": "syslog", "socket": str(path)}
         daemon.run({"web": {"command": command}}, logs={"forward": {"system": forward}})
+        pid = daemon.pid("web:0")  # its start is known
+        gate.touch()
         message = receiver.recv(65536)
-    assert f" web {daemon.pid('web:0')} stdout ".encode() in message
+    assert f" web {pid} stdout ".encode() in message
     assert message.endswith(b'run="1"] hello')
 
 
