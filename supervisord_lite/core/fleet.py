@@ -23,7 +23,6 @@ from supervisord_lite.core.command import (
     Command,
     Finish,
     Note,
-    OpenWriters,
     RememberFleet,
     hook_of,
 )
@@ -188,7 +187,7 @@ class Fleet:
         """What must be said after a restore: orders that may have been lost, and the rest of a
         reload or a shutdown that was cut short. `wishes` are as in `Configured`.
         """
-        out: list[Command] = [OpenWriters(channel) for channel in self._roster.written]
+        out: list[Command] = self._roster.write_ends()
         self._roster.advance_each(list(self.instances), Recovered(), now, out)
         if self.shutdown is not None:
             self._end_all(self.shutdown, now, out)

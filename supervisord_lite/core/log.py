@@ -39,6 +39,13 @@ class OnFull(StrEnum):
     BLOCK = "block"  # left in the pipe: the worker waits
 
 
+class Deliver(StrEnum):
+    """What a full channel does to output that is logged as well."""
+
+    ALL = "all"  # log and worker wait for it
+    LOSSY = "lossy"  # the channel misses what it has no room for
+
+
 @dataclass(frozen=True, slots=True)
 class Rotation:
     """When a log is renamed to `.1`, at a line's end: near `size` bytes, at the `daily` time
@@ -66,7 +73,8 @@ class RateLimit:
 @dataclass(frozen=True, slots=True)
 class Log:
     """The file of one stream, and the FIFO, if any, that shows a live copy of it. `direct`: the
-    worker has the file itself. `max_line` bounds a line wherever lines are looked at.
+    worker has the file itself. `max_line` bounds a line wherever lines are looked at. `channel`, a
+    pipe, is given a copy of the bytes.
     """
 
     path: str
@@ -78,6 +86,8 @@ class Log:
     direct: bool = False
     rate_limit: RateLimit | None = None
     max_line: int = 64 * 1024
+    channel: str | None = None
+    deliver: Deliver = Deliver.ALL
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,9 @@ from enum import StrEnum
 from typing import Any
 
 from supervisord_lite.core import wording
+from supervisord_lite.core.channel import Binding, Channel, Use
+from supervisord_lite.core.channel import Kind as ChannelKind
+from supervisord_lite.core.handing import replaces, type_name
 from supervisord_lite.core.spec import Configuration, InstanceSpec, Kind, Strategy
 from supervisord_lite.core.state import (
     Blocked,
@@ -81,14 +84,16 @@ def restarts(old: InstanceSpec, new: InstanceSpec) -> bool:
     """
     if old.kind is not new.kind:
         return True
-    changed = old.program != new.program or _handed_files(old) != _handed_files(new)
+    changed = old.program != new.program or _outputs(old) != _outputs(new)
     return new.kind is not Kind.JOB and changed
 
 
-def _handed_files(spec: InstanceSpec) -> list[str]:
-    """The files that the worker itself has open for its output: it takes a run to change them."""
-    logs = (spec.stdout_log, spec.stderr_log)
-    return [log.path if log is not None and log.direct else "" for log in logs]
+def _outputs(spec: InstanceSpec) -> list[tuple[str, str | None]]:
+    """What takes a run to be changed about its output: the files that the worker itself has open,
+    the channels that are given copies.
+    """
+    logs = (log for log in (spec.stdout_log, spec.stderr_log) if log is not None)
+    return [(log.path if log.direct else "", log.channel) for log in logs]
 
 
 def difference(old: Configuration | None, new: Configuration) -> Plan:
@@ -163,7 +168,7 @@ def _entry(old: InstanceSpec | None, new: InstanceSpec) -> Entry:
 
 def _outside(old: Configuration, new: Configuration) -> Iterator[Change]:
     """All that differs except instances and the paths that the configuration was read from."""
-    yield from _by_name("channels", old.channels, new.channels)
+    yield from _of_channels(old.channels, new.channels)
     yield from _by_name("taps", old.outlets.taps, new.outlets.taps)
     yield from _by_name("logs.forward", old.outlets.forwards, new.outlets.forwards)
     yield from _changes("logs.max_total", old.outlets.max_total, new.outlets.max_total)
@@ -174,6 +179,23 @@ def _outside(old: Configuration, new: Configuration) -> Iterator[Change]:
         yield from _changes(f"scale.{worker}", scaled.get(worker), scales.get(worker))
     for key in ("name", "control", "stop_deadline", "state_dir"):
         yield from _changes(key, getattr(old, key), getattr(new, key))
+
+
+def _of_channels(old: Iterable[Channel], new: Iterable[Channel]) -> Iterator[Change]:
+    before, after = ({channel.name: channel.kind for channel in side} for side in (old, new))
+    for name in dict.fromkeys((*after, *before)):
+        had, has = before.get(name), after.get(name)
+        if had is None or has is None or type(had) is not type(has):
+            yield Change(f"channels.{name}", _kind(had), _kind(has))
+        elif replaces(had, has):
+            yield Change(f"channels.{name}", _kind(had), f"{_kind(has)} (another one)")
+        else:
+            yield from _changes(f"channels.{name}", had, has)
+
+
+def _kind(kind: ChannelKind | None) -> str:
+    """What a channel is, in one line: its type, then its properties."""
+    return "none" if kind is None else f"{type_name(kind)} {show(kind)}".rstrip()
 
 
 def _by_name(key: str, old: Iterable[Any], new: Iterable[Any]) -> Iterator[Change]:
@@ -214,8 +236,22 @@ def show(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, float):
         return f"{value:g}"
+    if isinstance(value, Binding):
+        return _binding(value)
     if isinstance(value, tuple):
         return ", ".join(show(item) for item in value) or "none"
     if is_dataclass(value):
         return " ".join(f"{item.name}={show(getattr(value, item.name))}" for item in fields(value))
     return str(value)
+
+
+def _binding(binding: Binding) -> str:
+    """Such as "jobs put", "web fd=7", "guard (replaced 1x)"."""
+    words = [binding.channel]
+    if binding.use is not Use.SHARE:
+        words.append(binding.use)
+    if binding.fd is not None:
+        words.append(f"fd={binding.fd}")
+    if binding.generation:
+        words.append(f"(replaced {binding.generation}x)")
+    return " ".join(words)

@@ -38,7 +38,7 @@ from supervisord_lite.core.state import (
 )
 from supervisord_lite.core.values import replace
 from supervisord_lite.core.worker import advance
-from supervisord_lite.core.writers import Writers
+from supervisord_lite.core.writers import Writers, left_by
 
 _CLOSED = Gate(reason.SHUTDOWN)
 GATE_MOVED = GateMoved()
@@ -73,10 +73,13 @@ class Roster:
     def clock(self, clock: Clock) -> None:
         self._alone = replace(self._alone, clock=clock)
 
-    @property
-    def written(self) -> Iterable[str]:
-        """The channels that have a writer."""
-        return self._writers.open()
+    def write_ends(self) -> list[Command]:
+        """Which are to be open now, and which closed: their last writer has let go, and nobody
+        knows whether that was said.
+        """
+        written = self._writers.open()
+        left = [one for one in left_by(self.instances.values()) if one not in written]
+        return [*map(OpenWriters, written), *map(CloseWriters, left)]
 
     def restore(self, instances: Iterable[Instance]) -> None:
         """Take over what an earlier fleet left; what it means to others is looked at later."""

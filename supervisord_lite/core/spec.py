@@ -10,6 +10,7 @@ Durations are seconds, sizes are bytes, paths are absolute, signals are numbers.
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from supervisord_lite.core.channel import Binding, Channel
 from supervisord_lite.core.log import Log, Outlets
 from supervisord_lite.core.probe import HealthCheck, Readiness
 from supervisord_lite.core.schedule import Schedule
@@ -54,10 +55,13 @@ class Route(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """One standard stream: its route and, for a channel, the channel's name."""
+    """One standard stream: its route and, for a channel, the channel's name and its generation (see
+    `Binding`).
+    """
 
     route: Route
     channel: str | None = None
+    generation: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +109,7 @@ class Program:
     stdin: Stream = Stream(Route.NULL)
     stdout: Stream = Stream(Route.LOG)
     stderr: Stream = Stream(Route.JOINED)
+    channels: tuple[Binding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,24 +291,10 @@ class InstanceSpec:
     rules: tuple[ResourceRule, ...] = ()
     watch: Watch | None = None
     update: UpdatePolicy = UpdatePolicy()
+    signals: tuple[tuple[int, int], ...] = ()  # what is sent instead of what
     reload_signal: int | None = None  # makes the worker read its own configuration again
     on_exit: OnExit = OnExit.NOTHING
     remember: bool = False  # what an operator wanted of it outlives a boot
-
-
-class ChannelType(StrEnum):
-    """The IPC objects a configuration can declare."""
-
-    PIPE = "pipe"
-
-
-@dataclass(frozen=True, slots=True)
-class ChannelSpec:
-    """An IPC object that workers share by name and that outlives each of them."""
-
-    name: str
-    type: ChannelType
-    size: int | None = None  # bytes the kernel may buffer; None: its default
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,6 +335,7 @@ class Configuration:
     instances: tuple[InstanceSpec, ...] = ()
     spares: tuple[InstanceSpec, ...] = ()
     scales: tuple[Scale, ...] = ()
-    channels: tuple[ChannelSpec, ...] = ()
+    channels: tuple[Channel, ...] = ()
+    forward: tuple[int, ...] = ()  # signals of the daemon that are passed on to all workers
     outlets: Outlets = field(default_factory=Outlets)
     files: tuple[str, ...] = field(default=())

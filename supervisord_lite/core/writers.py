@@ -2,8 +2,10 @@
 rests. A channel whose last writer has let go is closed, and its readers see the end of file.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
+from supervisord_lite.core.channel import Use
+from supervisord_lite.core.spec import InstanceSpec
 from supervisord_lite.core.state import Exited, Instance, Stopped
 
 _NONE: tuple[tuple[str, ...], tuple[str, ...]] = (), ()
@@ -15,7 +17,7 @@ class Writers:
     def __init__(self) -> None:
         self._counts: dict[str, int] = {}
 
-    def open(self) -> Iterable[str]:
+    def open(self) -> Collection[str]:
         return tuple(self._counts)
 
     def count(
@@ -23,8 +25,15 @@ class Writers:
     ) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Which channels got their first writer by this change, and which lost their last."""
         if before and after and before.spec is after.spec:
-            program = after.spec.program
-            if program.stdout.channel is None and program.stderr.channel is None:
+            spec = after.spec
+            program, out, err = spec.program, spec.stdout_log, spec.stderr_log
+            if (
+                not program.channels
+                and program.stdout.channel is None
+                and program.stderr.channel is None
+                and (out is None or out.channel is None)
+                and (err is None or err.channel is None)
+            ):
                 return _NONE
         old, new = _writes(before), _writes(after)
         if old == new:
@@ -40,17 +49,26 @@ class Writers:
         return opened, closed
 
 
+def left_by(instances: Iterable[Instance]) -> tuple[str, ...]:
+    """The channels that instances wrote to which rest now."""
+    found: dict[str, None] = {}
+    for one in instances:
+        if one.last_run and isinstance(one.state, Stopped | Exited):
+            found |= dict.fromkeys(written_by(one.spec))
+    return tuple(found)
+
+
+def written_by(spec: InstanceSpec) -> tuple[str, ...]:
+    """The channels that it writes to: by its outputs, by copies of its logs, by descriptors."""
+    program = spec.program
+    names = [program.stdout.channel, program.stderr.channel]
+    names += [log.channel for log in (spec.stdout_log, spec.stderr_log) if log is not None]
+    names += [one.channel for one in program.channels if one.use is Use.WRITE]
+    return tuple(dict.fromkeys(name for name in names if name is not None))
+
+
 def _writes(instance: Instance | None) -> tuple[str, ...]:
     """The channels whose write end the instance holds."""
     if instance is None or isinstance(instance.state, Stopped | Exited):
         return ()
-    return _channels(instance)
-
-
-def _channels(instance: Instance) -> tuple[str, ...]:
-    """The channels that it writes to."""
-    program = instance.spec.program
-    first, second = program.stdout.channel, program.stderr.channel
-    if first == second or second is None:
-        return () if first is None else (first,)
-    return (second,) if first is None else (first, second)
+    return written_by(instance.spec)

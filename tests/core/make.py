@@ -2,13 +2,12 @@
 
 from typing import Any
 
+from supervisord_lite.core.channel import Channel, Pipe
 from supervisord_lite.core.command import Announce, Command, Remember
 from supervisord_lite.core.event import Configured, MainExited, Spawned, StopRequested
 from supervisord_lite.core.fleet import Fleet
 from supervisord_lite.core.reason import HELD
 from supervisord_lite.core.spec import (
-    ChannelSpec,
-    ChannelType,
     Configuration,
     Control,
     InstanceSpec,
@@ -53,8 +52,8 @@ def configuration(*instances: InstanceSpec, **fields: Any) -> Configuration:
     return Configuration("shop", control, "/run/shop", instances=instances, **fields)
 
 
-def pipe(name: str, size: int | None = None) -> ChannelSpec:
-    return ChannelSpec(name, ChannelType.PIPE, size)
+def pipe(name: str, size: int | None = None) -> Channel:
+    return Channel(name, Pipe(size))
 
 
 def instance(state: State, of: InstanceSpec | None = None, **fields: Any) -> Instance:

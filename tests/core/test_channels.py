@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from supervisord_lite.core.channel import Binding, Use
 from supervisord_lite.core.command import (
     Bury,
     CloseWriters,
@@ -16,11 +17,12 @@ from supervisord_lite.core.event import (
     StopRequested,
 )
 from supervisord_lite.core.fleet import Fleet
+from supervisord_lite.core.log import Log
 from supervisord_lite.core.state import (
     Exit,
 )
 
-from .make import booted, configuration, down, orders, restored, spec, writer
+from .make import PROGRAM, booted, configuration, down, orders, restored, spec, writer
 
 
 def test_a_write_end_is_there_before_its_first_writer() -> None:
@@ -76,3 +78,21 @@ def test_open_write_ends_are_known_after_a_recovery() -> None:
     again = restored(booted(writer("a", "x"), writer("b", "y", autostart=False)))
     assert again.recover(110.0) == [OpenWriters("x")]
     assert CloseWriters("x") in down(again, "a", 111.0)
+
+
+def test_descriptors_and_copies_count_as_writers() -> None:
+    """Who has a write end by number, or whose log is copied, writes too; a reader does not."""
+    by_number = spec("a", program=replace(PROGRAM, channels=(Binding("x", Use.WRITE),)))
+    copied = spec("b", stdout_log=Log("/b.log", channel="x"))
+    reader = spec("c", program=replace(PROGRAM, channels=(Binding("x", Use.READ),)))
+    fleet = booted(by_number, copied, reader)
+    assert CloseWriters("x") not in down(fleet, "c", 110.0)
+    assert CloseWriters("x") not in down(fleet, "a", 111.0)
+    assert CloseWriters("x") in down(fleet, "b", 112.0)
+
+
+def test_a_close_is_said_again_after_a_recovery() -> None:
+    """Nobody knows whether it was done: a copy may have been waiting for room."""
+    fleet = booted(writer("a", "x"), writer("b", "y"))
+    down(fleet, "a", 110.0)
+    assert restored(fleet).recover(111.0) == [OpenWriters("y"), CloseWriters("x")]

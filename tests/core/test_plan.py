@@ -101,8 +101,8 @@ def test_channels_and_deadlines_are_mentioned() -> None:
     new = configuration(channels=(pipe("lines", 65536), pipe("fresh")), stop_deadline=5.0)
     assert difference(old, new).changes == (
         Change("channels.lines.size", "none", "65536"),
-        Change("channels.fresh", "none", "name=fresh type=pipe size=none"),
-        Change("channels.gone", "name=gone type=pipe size=none", "none"),
+        Change("channels.fresh", "none", "pipe size=none"),
+        Change("channels.gone", "pipe size=none", "none"),
         Change("stop_deadline", "none", "5"),
     )
 

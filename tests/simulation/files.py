@@ -7,9 +7,8 @@ changing one, leaves all others as they are.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from supervisord_lite.core.channel import Channel
 from supervisord_lite.core.spec import (
-    ChannelSpec,
-    ChannelType,
     Configuration,
     Control,
     Dependency,
@@ -93,7 +92,7 @@ class File:
                 if worker.spec.update.strategy is Strategy.START_FIRST
             ),
             scales=tuple(scales.values()),
-            channels=tuple(ChannelSpec(name, ChannelType.PIPE) for name in fields.CHANNELS),
+            channels=tuple(Channel(name) for name in fields.CHANNELS),
         )
 
     def _present(self) -> dict[str, Worker]:

@@ -1,0 +1,70 @@
+"""Generations: who has a channel that was replaced is restarted, and nobody else."""
+
+from dataclasses import replace
+
+from supervisord_lite.core.channel import Binding, Channel, Fifo, Lock, Pipe, Queue, Use
+from supervisord_lite.core.channel import Kind as ChannelKind
+from supervisord_lite.core.generations import succeeding
+from supervisord_lite.core.plan import Action, Change, difference
+from supervisord_lite.core.spec import Configuration, Route, Stream
+
+from .make import PROGRAM, configuration, spec
+
+BOUND = spec("a", program=replace(PROGRAM, channels=(Binding("x", Use.PUT), Binding("g"))))
+READER = spec("r", program=replace(PROGRAM, stdin=Stream(Route.CHANNEL, "x")))
+OTHER = spec("o", program=replace(PROGRAM, channels=(Binding("g"),)))
+
+
+def declared(kind: ChannelKind) -> Configuration:
+    channels = (Channel("x", kind), Channel("g", Lock()))
+    return configuration(BOUND, READER, OTHER, channels=channels)
+
+
+def actions(old: Configuration, new: Configuration) -> list[Action]:
+    return [entry.action for entry in difference(old, new).entries]
+
+
+def test_what_is_first_is_as_it_was_compiled() -> None:
+    """Nothing comes before it."""
+    new = declared(Queue(10))
+    assert succeeding(None, new) is new
+
+
+def test_a_change_in_place_restarts_nobody() -> None:
+    """A greater capacity and another size are taken over by the channel that is there."""
+    old = declared(Queue(10))
+    new = succeeding(old, declared(Queue(20, 4096)))
+    assert actions(old, new) == [Action.KEEP] * 3
+    assert difference(old, new).changes == (
+        Change("channels.x.capacity", "10", "20"),
+        Change("channels.x.size", "none", "4096"),
+    )
+
+
+def test_a_replaced_channel_restarts_who_has_it() -> None:
+    """By a descriptor or a standard stream; the plan says that it is another one."""
+    old = declared(Fifo("/old"))
+    new = succeeding(old, declared(Fifo("/new")))
+    assert actions(old, new) == [Action.RESTART, Action.RESTART, Action.KEEP]
+    plan = difference(old, new)
+    assert plan.entries[0].changes == (
+        Change("program.channels", "x put, g", "x put (replaced 1x), g"),
+    )
+    assert plan.changes[0].key == "channels.x"
+    assert plan.changes[0].new.endswith("(another one)")
+
+
+def test_another_type_is_another_channel() -> None:
+    """Whatever the type was."""
+    old = declared(Pipe())
+    assert actions(old, succeeding(old, declared(Queue())))[0] is Action.RESTART
+
+
+def test_a_generation_lasts() -> None:
+    """The next reload, which compiles the file anew, restarts nobody again."""
+    first = declared(Queue(10))
+    second = succeeding(first, declared(Queue(5)))
+    third = succeeding(second, declared(Queue(5)))
+    assert third == second
+    fourth = succeeding(third, declared(Queue(1)))
+    assert fourth.instances[0].program.channels[0].generation == 2
