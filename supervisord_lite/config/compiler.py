@@ -48,10 +48,11 @@ EXIT_INVALID = 2
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """A configuration, and where each of its values came from."""
+    """A configuration, where each of its values came from, and what is probably not meant so."""
 
     configuration: Configuration
     listing: tuple[Row, ...]
+    warnings: tuple[str, ...] = ()
 
 
 def compile_files(
@@ -77,7 +78,7 @@ def compile_files(
     configuration = resolve(file, root, files, variables, scaling or Scaling())
     if problems:
         raise Invalid(problems.lines(), files)
-    return Compiled(configuration, tuple(rows_of(document, configuration)))
+    return Compiled(configuration, tuple(rows_of(document, configuration)), problems.warnings())
 
 
 def _without_extensions(document: Mapping) -> Mapping:

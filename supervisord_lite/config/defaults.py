@@ -20,6 +20,9 @@ _ESSENTIALS: dict[str, tuple[str, ...]] = {
     "schedule": TIMES,
     "watch": ("paths",),
 }
+# A worker that says what is run by one of the first has no use for the others.
+
+_RIVALS = ((("command",), ("python", "args", "kwargs")), (("python",), ("command", "shell")))
 _ONLY_SERVICES = ("ready", "update")
 
 
@@ -68,6 +71,10 @@ def _for_worker(defaults: Mapping, name: str, worker: Mapping) -> Mapping:
         for key, node in defaults.entries.items()
         if key in worker.entries or not _is_partial(node, _ESSENTIALS.get(key, ()))
     }
+    for chosen, displaced in _RIVALS:
+        if any(not is_null(worker.entries.get(key)) for key in chosen):
+            for key in displaced:
+                entries.pop(key, None)
     hooks, waits = entries.get("hooks"), entries.get("depends_on")
     if isinstance(hooks, Mapping):
         own = worker.entries.get("hooks")

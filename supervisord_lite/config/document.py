@@ -23,11 +23,14 @@ _NULLS = frozenset(("", "~", "null", "Null", "NULL"))
 
 @dataclass(slots=True, eq=False)
 class Scalar:
-    """A text; `null` when it was written plain as nothing, `~` or `null`."""
+    """A text; `null` when it was written plain as nothing, `~` or `null`. `plain` is whether it was
+    written without quotes, and nothing in it was substituted.
+    """
 
     mark: Mark
     text: str
     null: bool = False
+    plain: bool = False
     weight: int = 1
     height: int = 0
 
@@ -171,7 +174,7 @@ class _Composer:
             except ValueError as error:
                 self._problems.add(mark, self._path(), str(error))
             plain = False
-        return Scalar(mark, text, null=plain and text in _NULLS)
+        return Scalar(mark, text, null=plain and text in _NULLS, plain=plain)
 
     def _refuse_tag(self, event: Any, mark: Mark) -> None:
         if event.tag is not None:

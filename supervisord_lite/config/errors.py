@@ -41,6 +41,11 @@ class Problems:
 
     def __init__(self) -> None:
         self._found: dict[tuple[Mark, str], Problem] = {}
+        self._warnings: list[Problem] = []
+
+    def warn(self, mark: Mark, path: Path, text: str) -> None:
+        """Note what may be wrong, and does not count as a problem."""
+        self._warnings.append(Problem(mark, path, text))
 
     def add(self, mark: Mark, path: Path, text: str) -> None:
         self._found.setdefault((mark, text), Problem(mark, path, text))
@@ -50,8 +55,16 @@ class Problems:
 
     def lines(self) -> tuple[str, ...]:
         """Each problem as `file:line:column: key.path: cannot …`, sorted by file and line."""
-        found = sorted(self._found.values(), key=lambda problem: (problem.mark, problem.text))
-        return tuple(str(problem) for problem in found)
+        return _sorted(self._found.values())
+
+    def warnings(self) -> tuple[str, ...]:
+        """What may be wrong, in the same form."""
+        return _sorted(self._warnings)
+
+
+def _sorted(problems: Iterable[Problem]) -> tuple[str, ...]:
+    found = sorted(problems, key=lambda problem: (problem.mark, problem.text))
+    return tuple(str(problem) for problem in found)
 
 
 class Invalid(Exception):

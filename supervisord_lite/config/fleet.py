@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from supervisord_lite.config.bindings import Sharing
 from supervisord_lite.config.dependencies import dependencies_of, refuse_circles
 from supervisord_lite.config.filling import Filling
 from supervisord_lite.config.identity import Identities
@@ -20,13 +21,21 @@ from supervisord_lite.config.probing import health_of, readiness_of
 from supervisord_lite.config.program import ProgramTemplate, Streams, Surroundings
 from supervisord_lite.config.scaling import Scaling, counts_of
 from supervisord_lite.config.schedules import schedule_of
-from supervisord_lite.config.streams import DEFAULT_LOG, Outlet, input_of, log_of, output_of
+from supervisord_lite.config.streams import (
+    DEFAULT_LOG,
+    ERROR_LOG,
+    Outlet,
+    input_of,
+    log_of,
+    output_of,
+)
 from supervisord_lite.config.upkeep import (
     hooks_of,
     labels_of,
     on_exit_of,
     reload_of,
     rules_of,
+    signals_of,
     update_of,
     watch_of,
 )
@@ -47,7 +56,11 @@ class Fleet:
 
 
 def fleet_of(
-    workers: Mapping[str, Worker], place: Place, scaling: Scaling, claims: Claims
+    workers: Mapping[str, Worker],
+    place: Place,
+    scaling: Scaling,
+    claims: Claims,
+    sharing: Sharing,
 ) -> Fleet:
     """The instances of these workers; `place` is that of all workers."""
     counts, scales = counts_of(workers, scaling, place)
@@ -55,14 +68,14 @@ def fleet_of(
     if total > MAX_INSTANCES:
         place.refuse(f"cannot run more than {MAX_INSTANCES} instances (these are {total})")
         return Fleet()
-    around = Surroundings(Identities(os.geteuid(), os.getegid()))
+    around = Surroundings(Identities(os.geteuid(), os.getegid()), claims, sharing)
     streams: dict[str, Streams] = {}
     instances: list[InstanceSpec] = []
     spares: list[InstanceSpec] = []
     for name, worker in workers.items():
         count, within = counts[name], place.within(name)
         shared = _shared(worker, within, workers, count)
-        template = _Template(worker, within, shared, around, claims)
+        template = _Template(worker, within, shared, around)
         streams[name] = template.streams
         instances.extend(template.instance(number) for number in range(count))
         if shared["update"].strategy is Strategy.START_FIRST and count:
@@ -89,20 +102,26 @@ def _shared(
         "schedule": schedule_of(worker.schedule, kind, place),
         "rules": rules_of(worker, place),
         "update": update_of(worker.update, kind, count, place),
+        "signals": signals_of(worker.signals, place.within("signals")),
         "reload_signal": reload_of(worker.reload, place),
         "on_exit": on_exit_of(worker, restart, place),
         "remember": bool(worker.remember),
     }
 
 
-def _streams(worker: Worker, place: Place) -> Streams:
-    stdin = input_of(worker.stdin.channel if worker.stdin else None, place.within("stdin"))
+def _streams(worker: Worker, place: Place, sharing: Sharing) -> Streams:
+    source = worker.stdin.channel if worker.stdin else None
+    stdin = input_of(source, place.within("stdin"), sharing)
     logged = Outlet(Stream(Route.LOG), PathTemplate.at(place, DEFAULT_LOG))
-    stdout = output_of(worker.stdout, place.within("stdout"), logged)
+    stdout = output_of(worker.stdout, place.within("stdout"), logged, sharing)
     # What a pipeline carries is data; error messages among it would break the reader.
-    piped = stdout.stream.route is Route.CHANNEL
-    unsaid = logged if piped else Outlet(Stream(Route.JOINED))
-    return Streams(stdin, stdout, output_of(worker.stderr, place.within("stderr"), unsaid))
+    unsaid = Outlet(Stream(Route.JOINED))
+    if stdout.stream.route is Route.CHANNEL:
+        unsaid = logged
+    elif stdout.pattern.channel is not None:
+        unsaid = Outlet(Stream(Route.LOG), PathTemplate.at(place, ERROR_LOG))
+    stderr = output_of(worker.stderr, place.within("stderr"), unsaid, sharing)
+    return Streams(stdin, stdout, stderr)
 
 
 class _Template:
@@ -114,13 +133,12 @@ class _Template:
         place: Place,
         shared: dict[str, Any],
         around: Surroundings,
-        claims: Claims,
     ) -> None:
         self._worker = worker
         self._place = place
         self._shared = shared
-        self._claims = claims
-        self.streams = _streams(worker, place)
+        self._claims = around.claims
+        self.streams = _streams(worker, place, around.sharing)
         self._program = ProgramTemplate(worker, place, self.streams, around)
         self._filled: dict[str, Any] = {}
         self._varies = True

@@ -7,6 +7,7 @@ refused: a worker never runs as somebody else than was asked for.
 import grp
 import os
 import pwd
+from collections.abc import Collection
 
 from supervisord_lite.config.errors import quoted, suggestion
 from supervisord_lite.config.place import Place
@@ -54,6 +55,24 @@ class Identities:
             home=account.pw_dir,
             shell=account.pw_shell,
         )
+
+
+def owner_of(
+    text: str, uid: int, gid: int, groups: Collection[int]
+) -> tuple[int | None, int | None]:
+    """Who is to own a path: the ids of `user`, `user:group` or `:group`; None: as it is made.
+    `uid`, `gid` and `groups` are the daemon's. Raises ValueError.
+    """
+    user, _, group = text.partition(":")
+    if not user and not group:
+        raise ValueError(f"cannot read {quoted(text)} as an owner (try root:adm, root or :adm)")
+    owner = _account(user, uid).pw_uid if user else None
+    owning = _gid(group) if group else None
+    if uid != 0 and owner not in (None, uid):
+        raise ValueError(f"cannot make {quoted(user)} the owner: the daemon is not root")
+    if uid != 0 and owning is not None and owning not in (gid, *groups):
+        raise ValueError(f"cannot make {quoted(group)} the group: the daemon is not in it")
+    return owner, owning
 
 
 def _account(user: str | None, own: int) -> pwd.struct_passwd:

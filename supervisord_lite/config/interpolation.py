@@ -5,7 +5,7 @@ braces and dollars stay as they are: awk programs, JSON and shell code are commo
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from supervisord_lite.config.errors import quoted
 
@@ -45,23 +45,30 @@ def substitute(text: str, environment: Mapping[str, str]) -> str:
     return _VARIABLE.sub(value, text) if "${" in text else text
 
 
-def fill(text: str, name: str, instance: int, descriptors: Mapping[str, int]) -> str:
-    """Replace `{name}`, `{instance}` and `{channel.X}`, the number of X's descriptor.
+def fill(text: str, name: str, instance: int, channels: Mapping[str, int | str]) -> str:
+    """Replace `{name}`, `{instance}` and `{channel.X}`, which is the number of X's descriptor, and
+    where X ends in `.path` or `.address` may be that.
 
-    Raises ValueError for a channel that is not among `descriptors`.
+    Raises ValueError for what is not among `channels`.
     """
 
     def value(match: re.Match[str]) -> str:
         word, channel = match.groups()
         if channel is None:
             return name if word == "name" else str(instance)
-        if channel not in descriptors:
+        if channel not in channels:
             raise ValueError(
                 f"cannot replace {{{quoted(word)[1:-1]}}}: the worker is not connected to it"
             )
-        return str(descriptors[channel])
+        return str(channels[channel])
 
     return _PLACEHOLDER.sub(value, text) if "{" in text else text
+
+
+def mentioned(text: str) -> Iterator[str]:
+    """All that stands for X in a `{channel.X}`."""
+    if "{channel." in text:
+        yield from (match[2] for match in _PLACEHOLDER.finditer(text) if match[2])
 
 
 def varies(text: str) -> bool:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from supervisord_lite.config.document import Mapping, Node, Scalar
 from supervisord_lite.config.errors import Path, dotted, quotable
+from supervisord_lite.config.overlay import leads_to_a_channel
 from supervisord_lite.config.place import node_at
 from supervisord_lite.config.streams import DEFAULT_LOG
 from supervisord_lite.config.validate import plain
@@ -119,6 +120,6 @@ def _is_open(document: Mapping, path: Path) -> bool:
         node = node_at(document, path[:length])
         if node is None or (isinstance(node, Scalar) and node.null):
             return True
-        if not isinstance(node, Mapping) or "channel" in node.entries:
+        if not isinstance(node, Mapping) or leads_to_a_channel(node):
             return False
     return False

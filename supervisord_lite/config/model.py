@@ -6,11 +6,12 @@ defaults are those of `core.spec`, which has them once. How a worker lives besid
 `lifecycle`, where its output goes in `output`.
 """
 
+import re
 from typing import Annotated
 
 from pydantic import AfterValidator, PlainValidator
 
-from supervisord_lite.config import lifecycle, output, values
+from supervisord_lite.config import lifecycle, output, sharing, values
 from supervisord_lite.config.errors import quoted, suggestion
 from supervisord_lite.config.scalars import (
     Boolean,
@@ -21,7 +22,6 @@ from supervisord_lite.config.scalars import (
     PathText,
     Section,
     Signal,
-    Size,
     Span,
     Text,
     VariableName,
@@ -32,7 +32,9 @@ from supervisord_lite.config.scalars import (
     shape,
     whole,
 )
-from supervisord_lite.core.spec import ChannelType, HookPoint, Kind, OnExit, Target, When
+from supervisord_lite.core.spec import HookPoint, Kind, OnExit, Target, When
+
+_FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 
 def _limit_name(value: str) -> str:
@@ -68,6 +70,7 @@ class Supervisor(Section):
     runtime_dir: PathText | None = None
     state_dir: PathText | None = None
     stop_deadline: Duration | None = None
+    forward: list[Signal] | None = None
     log: output.OwnLog | None = None
 
 
@@ -108,9 +111,30 @@ class Ulimit(Section):
     hard: Annotated[int | None, scalar(values.limit_value)] = -1
 
 
+def _function(value: str) -> str:
+    if _FUNCTION.fullmatch(value):
+        return value
+    raise ValueError(f"cannot read {quoted(value)} as a function (write package.module:function)")
+
+
+def _list(value: object) -> list[object]:
+    if isinstance(value, list):
+        return value
+    raise ValueError(f"cannot be {shape(value)} (write a list)")
+
+
+def _mapping(value: object) -> dict[str, object]:
+    if isinstance(value, dict):
+        return value
+    raise ValueError(f"cannot be {shape(value)} (write names and values)")
+
+
 class Worker(Section):
     command: Command | None = None
     shell: Boolean | None = None
+    python: Annotated[str, scalar(_function)] | None = None
+    args: Annotated[list[object], PlainValidator(_list)] | None = None
+    kwargs: Annotated[dict[str, object], PlainValidator(_mapping)] | None = None
     type: Annotated[Kind, choice(Kind)] | None = None
     working_dir: PathText | None = None
     user: Text | None = None
@@ -126,6 +150,7 @@ class Worker(Section):
     stdin: Input | None = None
     stdout: output.OutputOrWord | None = None
     stderr: output.OutputOrWord | None = None
+    channels: dict[Name, sharing.Binding] | None = None
     ulimits: dict[Annotated[str, scalar(_limit_name)], Ulimit] | None = None
     nice: Annotated[int, whole(-20, 19)] | None = None
     oom_score_adj: Annotated[int, whole(-1000, 1000)] | None = None
@@ -143,14 +168,10 @@ class Worker(Section):
     max_age: lifecycle.AgeRule | None = None
     watch: lifecycle.Watch | None = None
     update: lifecycle.Update | None = None
+    signals: dict[Signal, Signal] | None = None
     reload: lifecycle.SignalTo | None = None
     on_exit: Annotated[OnExit, choice(OnExit)] | None = None
     remember: Boolean | None = None
-
-
-class Channel(Section):
-    type: Annotated[ChannelType, choice(ChannelType)]
-    size: Size | None = None
 
 
 class File(Section):
@@ -158,7 +179,7 @@ class File(Section):
 
     supervisor: Supervisor | None = None
     defaults: Worker | None = None
-    channels: dict[Name, Channel] | None = None
+    channels: dict[Name, sharing.Channel] | None = None
     taps: dict[Name, output.SharedTap] | None = None
     logs: output.Logs | None = None
     workers: dict[WorkerName, Worker]

@@ -21,7 +21,7 @@ from supervisord_lite.config.scalars import (
     scalar,
     whole,
 )
-from supervisord_lite.core.log import Compression, Destination, Format, Level, OnFull, View
+from supervisord_lite.core.log import Compression, Deliver, Destination, Format, Level, OnFull, View
 
 # What is done to output on its way through us, and so not where the worker has the file itself.
 OURS = ("format", "on_full", "rate_limit", "rotate")
@@ -91,6 +91,7 @@ class Output(Section):
     max_line: Annotated[int, scalar(_longest_line)] | None = None
     tap: Tap | None = None
     channel: Name | None = None
+    deliver: Annotated[Deliver, choice(Deliver)] | None = None
 
 
 class Word(StrEnum):

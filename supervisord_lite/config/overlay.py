@@ -25,8 +25,8 @@ def overlay(below: Node, above: Node, path: Path = ()) -> Node:
     if not isinstance(below, Mapping) or not isinstance(above, Mapping):
         return above
     section = _section_of_worker(path)
-    if section in _STREAMS and ("channel" in above.entries or "channel" in below.entries):
-        return above  # a stream to a channel has nothing in common with one that leads to a log
+    if section in _STREAMS and (leads_to_a_channel(above) or leads_to_a_channel(below)):
+        return above  # it has nothing in common with one that leads to a log
     merged = Mapping(below.mark, dict(below.entries), dict(below.keys))
     if section in _STREAMS:
         _yield_way(merged, above)
@@ -42,6 +42,11 @@ def overlay(below: Node, above: Node, path: Path = ()) -> Node:
         else:
             merged.entries[key] = overlay(under, node, (*path, key))
     return merged
+
+
+def leads_to_a_channel(stream: Mapping) -> bool:
+    """Whether a stream leads to a channel and nowhere else: no log is kept of it."""
+    return "channel" in stream.entries and "log" not in stream.entries
 
 
 def is_null(node: Node | None) -> bool:

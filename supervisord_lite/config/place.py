@@ -52,6 +52,10 @@ class Place:
     def refuse(self, text: str) -> None:
         self.problems.add(self.mark, self.path, text)
 
+    def warn(self, text: str) -> None:
+        """Say something that is probably not meant, but can be."""
+        self.problems.warn(self.mark, self.path, text)
+
 
 @cache
 def _directory_of(file: str, current: str) -> str:

@@ -7,13 +7,21 @@ Everything that all instances share is looked up once. A worker none of whose te
 import os
 from dataclasses import dataclass, field, replace
 
+from supervisord_lite.config.bindings import Sharing
 from supervisord_lite.config.commands import words_of
 from supervisord_lite.config.document import Scalar
 from supervisord_lite.config.envfile import EnvironmentFiles
+from supervisord_lite.config.functions import (
+    CALL,
+    Call,
+    call_of,
+    refuse_other_commands,
+    words_of_function,
+)
 from supervisord_lite.config.identity import Identities
 from supervisord_lite.config.interpolation import fill, varies
 from supervisord_lite.config.model import Worker
-from supervisord_lite.config.paths import PathTemplate
+from supervisord_lite.config.paths import Claims, PathTemplate
 from supervisord_lite.config.place import Place, node_at
 from supervisord_lite.config.policies import limits_of
 from supervisord_lite.config.streams import Outlet
@@ -22,9 +30,13 @@ from supervisord_lite.core.spec import Program, Stream
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What programs are resolved against: the machine's users and CPUs, files of variables."""
+    """What workers are resolved against: the machine's users and CPUs, files of variables, who
+    writes where and who shares what.
+    """
 
     identities: Identities
+    claims: Claims
+    sharing: Sharing
     cpus: frozenset[int] = field(default_factory=lambda: frozenset(os.sched_getaffinity(0)))
     files: EnvironmentFiles = field(default_factory=EnvironmentFiles)
 
@@ -51,8 +63,13 @@ class ProgramTemplate:
     ) -> None:
         self._name = str(place.path[-1])
         self._files = around.files
-        self._descriptors = streams.descriptors()
+        bindings = around.sharing.bindings(worker, place)
+        texts = around.sharing.texts(worker, bindings, place)
+        self._channels: dict[str, int | str] = {**streams.descriptors(), **texts}
         self._argv = self._checked(_words(worker, place), place.within("command"))
+        call = call_of(worker, place)
+        filled = self._checked(call.texts(), place) == call.texts()
+        self._call = call if filled else Call([], {})
         self._variables = {
             key: self._checked((value,), place.within("environment", key))[0]
             for key, value in (worker.environment or {}).items()
@@ -62,10 +79,11 @@ class ProgramTemplate:
             for number, path in enumerate(worker.env_file or ())
         ]
         self._directory = PathTemplate.at(place.within("working_dir"), worker.working_dir or ".")
-        self._common = _common(worker, place, streams, around)
+        self._common = replace(_common(worker, place, streams, around), channels=bindings)
         templates = (*self._variable_files, self._directory)
-        texts = (*self._argv, *self._variables.values(), *(item.text for item in templates))
-        self._varies = any(varies(text) for text in texts)
+        words = (*self._argv, *self._variables.values(), *self._call.texts())
+        around.sharing.note_mentioned(words)
+        self._varies = any(varies(text) for text in (*words, *(item.text for item in templates)))
         self._last: Program | None = None
 
     def program(self, instance: int) -> Program:
@@ -79,7 +97,7 @@ class ProgramTemplate:
         return self._last
 
     def _fill(self, text: str, instance: int) -> str:
-        return fill(text, self._name, instance, self._descriptors)
+        return fill(text, self._name, instance, self._channels)
 
     def _checked(self, texts: tuple[str, ...], place: Place) -> tuple[str, ...]:
         """The texts, if everything in them can be replaced."""
@@ -99,6 +117,8 @@ class ProgramTemplate:
             found.update(self._files.read(path, template.place))
         for key, value in self._variables.items():
             found[key] = self._fill(value, instance)
+        if self._call:
+            found[CALL] = self._call.filled(lambda text: self._fill(text, instance))
         return tuple(sorted(found.items()))
 
 
@@ -123,10 +143,13 @@ def _common(worker: Worker, place: Place, streams: Streams, around: Surroundings
 def _words(worker: Worker, place: Place) -> tuple[str, ...]:
     """The command as a list of words, before anything in it is replaced."""
     inner = place.within("command")
+    refuse_other_commands(worker, place)
+    if worker.python is not None:
+        return words_of_function(worker)
     if worker.command is not None:
         return words_of(worker.command, inner, shell=bool(worker.shell))
     node = node_at(place.document, inner.path)
-    if node is None:
+    if node is None and not place.is_given("python"):
         place.refuse("cannot be without a command")
     elif isinstance(node, Scalar) and node.null:
         inner.refuse("cannot be empty (write the program to run)")

@@ -6,10 +6,13 @@ the rest is checked as well; the caller throws the result away if there was any 
 """
 
 import os
+import signal
 from collections.abc import Mapping as Environment
 from collections.abc import Sequence
 from pathlib import Path as FilePath
 
+from supervisord_lite.config.bindings import Sharing
+from supervisord_lite.config.channels import Channels
 from supervisord_lite.config.errors import quoted
 from supervisord_lite.config.fleet import fleet_of
 from supervisord_lite.config.model import File, Supervisor
@@ -18,7 +21,23 @@ from supervisord_lite.config.paths import SOCKET_PATH_MAX, Claims, PathTemplate
 from supervisord_lite.config.place import Place
 from supervisord_lite.config.scalars import NAME
 from supervisord_lite.config.scaling import Scaling
-from supervisord_lite.core.spec import ChannelSpec, Configuration, Control
+from supervisord_lite.core.signals import signal_name
+from supervisord_lite.core.spec import Configuration, Control
+
+_OWN = {
+    signal.SIGTERM: "the daemon shuts down for it",
+    signal.SIGINT: "the daemon shuts down for it",
+    signal.SIGQUIT: "the daemon shuts down for it",
+    signal.SIGHUP: "the daemon reloads for it",
+    signal.SIGUSR2: "the daemon opens its logs again for it",
+    signal.SIGRTMIN + 1: "the daemon leaves for it",
+    signal.SIGCHLD: "it tells the daemon of the end of its children",
+    signal.SIGKILL: "nobody can catch it",
+    signal.SIGSTOP: "nobody can catch it",
+} | dict.fromkeys(
+    (signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL),
+    "it says that a program is broken",
+)
 
 
 def resolve(
@@ -32,7 +51,10 @@ def resolve(
     name = section.name or _name_of_file(root)
     runtime_dir = _runtime_dir(section, place, name, around)
     claims = Claims()
-    fleet = fleet_of(file.workers, root.within("workers"), scaling, claims)
+    channels = Channels(file.channels or {}, root.within("channels"), claims).all()
+    sharing = Sharing(channels, file.workers, root)
+    fleet = fleet_of(file.workers, root.within("workers"), scaling, claims, sharing)
+    sharing.warn()
     return Configuration(
         name=name,
         control=_control(section, place, runtime_dir),
@@ -42,10 +64,8 @@ def resolve(
         instances=fleet.instances,
         spares=fleet.spares,
         scales=fleet.scales,
-        channels=tuple(
-            ChannelSpec(channel, value.type, value.size)
-            for channel, value in (file.channels or {}).items()
-        ),
+        channels=channels,
+        forward=_forward(section, place),
         outlets=outlets_of(file, root, fleet, claims),
         files=tuple(sources),
     )
@@ -86,6 +106,16 @@ def _state_dir(
     if own.startswith("/"):
         return f"{own}/supervisord-lite/{name}"
     return f"{home}/.local/state/supervisord-lite/{name}" if home.startswith("/") else ""
+
+
+def _forward(section: Supervisor, place: Place) -> tuple[int, ...]:
+    """The signals that the daemon passes on: those that mean nothing to itself."""
+    given = section.forward or []
+    for number, one in enumerate(given):
+        if one in _OWN:
+            text = f"cannot forward {signal_name(one)}: {_OWN[one]}"
+            place.within("forward", number).refuse(text)
+    return tuple(sorted(set(given)))
 
 
 def _control(section: Supervisor, place: Place, runtime_dir: str) -> Control:

@@ -106,11 +106,11 @@ def _each(node: Node, form: Callable[[Node], Node]) -> Node:
     return Mapping(node.mark, {key: form(item) for key, item in node.entries.items()}, node.keys)
 
 
-def _supervisor(node: Node, _path: Path, _problems: Problems) -> Node:
+def _supervisor(node: Node, path: Path, problems: Problems) -> Node:
     def log(node: Node) -> Node:
         return _inside(_under(node, "path"), rotate=_under_size)
 
-    return _inside(node, log=log)
+    return _inside(node, log=log, forward=lambda item: _listed(item, path, problems))
 
 
 def _taps(node: Node, path: Path, problems: Problems) -> Node:
@@ -155,10 +155,12 @@ def _twice(mapping: Mapping, name: str) -> str:
     return f"cannot give {quoted(name)} twice (it stands at {mapping.keys[name]} already)"
 
 
-def _depends_on(node: Node, path: Path, problems: Problems) -> Node:
-    """A name or a list of names; in a mapping, a word for each condition."""
+def _named(node: Node, key: str, path: Path, problems: Problems) -> Node:
+    """A name or a list of names, of which nothing more is said; in a mapping of names, a text
+    stands for one key of what is said.
+    """
     if isinstance(node, Mapping):
-        long = {name: _under(item, "condition") for name, item in node.entries.items()}
+        long = {name: _under(item, key) for name, item in node.entries.items()}
         return Mapping(node.mark, long, node.keys)
     listed = _listed(node, path, problems)
     if not isinstance(listed, Sequence):
@@ -166,14 +168,21 @@ def _depends_on(node: Node, path: Path, problems: Problems) -> Node:
     mapping = Mapping(node.mark)
     for number, item in enumerate(listed.items):
         if not isinstance(item, Scalar) or item.null:
-            text = "cannot depend on this (write the name of a worker)"
-            problems.add(item.mark, (*path, number), text)
+            problems.add(item.mark, (*path, number), _NO_NAME[key])
         elif item.text in mapping.entries:
             problems.add(item.mark, (*path, number), _twice(mapping, item.text))
         else:
             mapping.entries[item.text] = Mapping(item.mark)
             mapping.keys[item.text] = item.mark
     return mapping
+
+
+def _depends_on(node: Node, path: Path, problems: Problems) -> Node:
+    return _named(node, "condition", path, problems)
+
+
+def _channels(node: Node, path: Path, problems: Problems) -> Node:
+    return _named(node, "use", path, problems)
 
 
 def _probe(node: Node, path: Path, problems: Problems) -> Node:
@@ -223,8 +232,13 @@ def _keyed(key: str) -> _Form:
     return lengthened
 
 
+_NO_NAME = {
+    "condition": "cannot depend on this (write the name of a worker)",
+    "use": "cannot use this (write the name of a channel)",
+}
 _OUTSIDE: dict[str, _Form] = {"logs": _logs, "supervisor": _supervisor, "taps": _taps}
 _FORMS: dict[str, _Form] = {
+    "channels": _channels,
     "depends_on": _depends_on,
     "env_file": _listed,
     "environment": _environment,

@@ -9,14 +9,17 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import Any
 
-from supervisord_lite.config.errors import quoted, suggestion
+from supervisord_lite.config.bindings import Sharing
+from supervisord_lite.config.errors import quoted
 from supervisord_lite.config.output import OURS, Output, Rotate, Tap, Word
 from supervisord_lite.config.paths import Claims, PathTemplate
 from supervisord_lite.config.place import Place
+from supervisord_lite.core.channel import Use
 from supervisord_lite.core.log import Compression, Format, Log, RateLimit, Rotation, View
 from supervisord_lite.core.spec import Route, Stream
 
 DEFAULT_LOG = "logs/{name}.{instance}.log"
+ERROR_LOG = "logs/{name}.{instance}.stderr.log"
 _WORDS = {Word.DISCARD: Route.NULL, Word.INHERIT: Route.INHERIT, Word.JOINED: Route.JOINED}
 
 
@@ -55,13 +58,16 @@ def log_of(outlet: Outlet, name: str, instance: int, claims: Claims) -> Log | No
     return replace(outlet.pattern, path=path, tap=tap)
 
 
-def input_of(channel: str | None, place: Place) -> Stream:
+def input_of(channel: str | None, place: Place, sharing: Sharing) -> Stream:
     if channel is None:
         return Stream(Route.NULL)
-    return _connected(channel, place)
+    sharing.stream(channel, Use.READ, place.within("channel"))
+    return Stream(Route.CHANNEL, channel)
 
 
-def output_of(value: Output | Word | None, place: Place, unsaid: Outlet) -> Outlet:
+def output_of(
+    value: Output | Word | None, place: Place, unsaid: Outlet, sharing: Sharing
+) -> Outlet:
     """The outlet of `stdout` or `stderr`; `unsaid` serves where the file does not say."""
     if value is None:
         return unsaid
@@ -70,10 +76,14 @@ def output_of(value: Output | Word | None, place: Place, unsaid: Outlet) -> Outl
             place.refuse("cannot join stdout to itself (stderr can be joined)")
         return Outlet(Stream(_WORDS[value]))
     if value.channel is not None:
-        for key in value.given().keys() - {"channel"}:
-            text = f"cannot use {key} on a stream that leads to a channel: no log is kept of it yet"
-            place.within(key).refuse(text)
-        return Outlet(_connected(value.channel, place))
+        sharing.stream(value.channel, Use.WRITE, place.within("channel"))
+        if value.log is None:
+            for key in value.given().keys() - {"channel"}:
+                text = f"cannot use {key} on a stream that leads to a channel alone (add log)"
+                place.within(key).refuse(text)
+            return Outlet(Stream(Route.CHANNEL, value.channel))
+    elif value.deliver is not None:
+        place.within("deliver").refuse("cannot use deliver without a channel beside the log")
     return _logged(value, place, unsaid)
 
 
@@ -86,6 +96,8 @@ def _logged(value: Output, place: Place, unsaid: Outlet) -> Outlet:
         pattern = Log("", **_given(value, "direct", "max_line"))
     else:
         pattern = Log("", **_given(value, "format", "max_line", "on_full"), **_kept(value, place))
+    if value.channel is not None:
+        pattern = replace(pattern, **_given(value, "channel", "deliver"))
     tap = None
     if value.tap is not None:
         tap, view = _tap(value.tap, place.within("tap"))
@@ -114,7 +126,7 @@ def _kept(value: Output, place: Place) -> dict[str, Any]:
 
 
 def _refuse_ours(value: Output, place: Place) -> None:
-    for key in value.given().keys() & set(OURS):
+    for key in value.given().keys() & {*OURS, "channel"}:
         if value.given()[key] != Format.RAW:
             text = f"cannot use {key} with direct: the worker writes into the file itself"
             place.within(key).refuse(text)
@@ -151,12 +163,3 @@ def _refuse_too_little(total: int | None, size: int | None, place: Place) -> Non
 def _has_zstd() -> bool:
     """Whether what compresses could be imported; the standard library has it from 3.14 on."""
     return sys.version_info >= (3, 14) or find_spec("zstandard") is not None
-
-
-def _connected(channel: str, place: Place) -> Stream:
-    declared = place.document.entries.get("channels")
-    known = getattr(declared, "entries", {})
-    if channel not in known:
-        text = f"cannot find a channel named {quoted(channel)}{suggestion(channel, known)}"
-        place.within("channel").refuse(text)
-    return Stream(Route.CHANNEL, channel)

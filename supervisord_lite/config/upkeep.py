@@ -3,6 +3,7 @@ roll-outs, its own reload, its end. Typed sections to the values of `core.spec`.
 """
 
 import re
+import signal
 
 from supervisord_lite.config.errors import quoted
 from supervisord_lite.config.filling import Filling
@@ -115,6 +116,15 @@ def update_of(section: Update | None, kind: Kind, count: int, place: Place) -> U
         text = f"cannot roll out a {kind} so: its runs do not stay (try recreate)"
         place.within("update", "strategy").refuse(text)
     return policy
+
+
+def signals_of(sections: dict[int, int] | None, place: Place) -> tuple[tuple[int, int], ...]:
+    """What is sent to the worker instead of what. Without a KILL that is one, it could not be
+    stopped for certain.
+    """
+    if sections and signal.SIGKILL in sections:
+        place.refuse("cannot send anything instead of KILL: it is what ends a worker for certain")
+    return tuple(sorted((sections or {}).items()))
 
 
 def reload_of(section: SignalTo | None, place: Place) -> int | None:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from supervisord_lite.config import lifecycle, output
 from supervisord_lite.config.compiler import compile_files
 from supervisord_lite.config.errors import Invalid
-from supervisord_lite.config.model import Channel, File, Restart, Rung, Supervisor, Ulimit, Worker
+from supervisord_lite.config.model import File, Restart, Rung, Supervisor, Ulimit, Worker
+from supervisord_lite.config.sharing import Channel
 
 LINE = re.compile(r"t\.yaml:\d+:\d+: ([^\n]+: )?cannot [^\n]+")
 
