@@ -12,7 +12,8 @@ import signal
 import time
 from collections.abc import Iterator
 
-from supervisord_lite.keeper.held import Held, descriptors_of, pipe_at
+from supervisord_lite.keeper import trail
+from supervisord_lite.keeper.held import Held
 from supervisord_lite.keeper.job import Answer
 from supervisord_lite.keeper.journal import Contents, Journal, Noted
 from supervisord_lite.keeper.marks import read_mark
@@ -91,7 +92,8 @@ def _end_unborn(inode: int) -> None:
     for name in os.listdir("/proc"):
         if not name.isdecimal() or (descriptor := open_pidfd(int(name))) is None:
             continue
-        if any(pipe_at(path) == inode for path in descriptors_of(int(name))):
+        pid = int(name)
+        if any(trail.at(pid, number) == ("pipe", inode) for number in trail.descriptors_of(pid)):
             send_signal(descriptor, signal.SIGKILL)
         os.close(descriptor)
 

@@ -1,16 +1,16 @@
 """The descriptors that must outlive every manager, by name.
 
-Pipes are noted in the journal with their inode, so that a fresh keeper finds them again through
-the processes that have them open (/proc/PID/fd, proc(5)). What no worker may have open, the
-channels' ends, the hops and the control socket, is also given to the service manager's descriptor
-store, if there is one; whatever else is needed can be made anew.
+Pipes, and the sockets and the memory of channels, are noted in the journal with their inode, so
+that a fresh keeper finds them again through the processes that have them open (/proc/PID/fd,
+proc(5)). What perhaps no worker has open, the channels' ends, the hops and the control socket, is
+also given to the service manager's descriptor store, if there is one; whatever else is needed can
+be made anew. Without that store, a channel that nobody has open is lost with its keeper.
 """
 
-import fcntl
 import os
-import stat
 from collections.abc import Iterable, Iterator
 
+from supervisord_lite.keeper import trail
 from supervisord_lite.keeper.journal import Journal
 from supervisord_lite.linux.descriptors import MOST_PER_MESSAGE, DescriptorLimit
 from supervisord_lite.linux.notify import Notifier
@@ -31,6 +31,7 @@ class Held:
         self._limit = limit
         self._notifier = notifier
         self._by_name: dict[str, int] = {}
+        self._traced: set[str] = set()  # those that the journal says how to find
         for name, descriptor in stored.items():
             self.hold(name, descriptor)
         # Else a later start would be given these again, when they have long been replaced.
@@ -51,9 +52,9 @@ class Held:
         descriptor = self._by_name[name] = self._limit.settle(descriptor)
         if _only_here(name):
             self._notifier.store({name: descriptor})
-        if (inode := pipe_at(f"/proc/self/fd/{descriptor}")) != 0:
-            access = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE
-            self._journal.append({"pipe": name, "inode": inode, "access": access})
+        if (found := trail.of(name, descriptor)) is not None:
+            self._journal.append({"pipe": name, "inode": found.inode, "access": found.access})
+            self._traced.add(name)
 
     def drop(self, name: str) -> None:
         descriptor = self._by_name.pop(name, None)
@@ -61,7 +62,8 @@ class Held:
             return
         if _only_here(name):
             self._notifier.forget((name,))
-        if pipe_at(f"/proc/self/fd/{descriptor}") != 0:  # a named one is found by its name
+        if name in self._traced:
+            self._traced.discard(name)
             self._journal.append({"pipe": name, "inode": 0, "access": 0})
         os.close(descriptor)
 
@@ -77,22 +79,23 @@ class Held:
             yield portion, [self._by_name[name] for name in portion]
 
     def recover_from(self, pids: Iterable[int]) -> None:
-        """Find the pipes that the journal names, and we do not hold, in these processes."""
-        missing = {
-            inode: (name, access)
-            for name, (inode, access) in self._journal.contents.pipes.items()
-            if name not in self._by_name
-        }
+        """Find what the journal names, and we do not hold, in these processes. The two ends of a
+        pipe are one inode.
+        """
+        missing: dict[tuple[str, int], list[tuple[str, trail.Trail]]] = {}
+        for name, noted in self._journal.contents.pipes.items():
+            if name not in self._by_name:
+                found = trail.Trail(*noted)
+                missing.setdefault((found.kind, found.inode), []).append((name, found))
         for pid in pids:
-            for path in descriptors_of(pid):
-                inode = pipe_at(path)
-                if inode not in missing:
-                    continue
-                name, access = missing[inode]
-                descriptor = _open_pipe(path, inode, access)
-                if descriptor is not None:
-                    del missing[inode]
-                    self.hold(name, descriptor)
+            for number in trail.descriptors_of(pid):
+                for name, found in missing.pop(trail.at(pid, number), ()):
+                    descriptor = trail.take(pid, number, found)
+                    if descriptor is None:
+                        again = missing.setdefault((found.kind, found.inode), [])
+                        again.append((name, found))
+                    else:
+                        self.hold(name, descriptor)
             if not missing:
                 return
 
@@ -102,39 +105,3 @@ def _only_here(name: str) -> bool:
     is open in its worker too, and a helper's output ("@plan") is short-lived.
     """
     return not name.startswith("@") and ":" not in name.partition("/")[0]
-
-
-def descriptors_of(pid: int) -> list[str]:
-    """The links in /proc that stand for what a process has open, as far as we may see them."""
-    try:
-        return [f"/proc/{pid}/fd/{name}" for name in os.listdir(f"/proc/{pid}/fd")]
-    except OSError:
-        return []
-
-
-def pipe_at(path: str) -> int:
-    """The inode of the pipe that a link in /proc/PID/fd leads to; 0 if it leads elsewhere."""
-    try:
-        kind, _, rest = os.readlink(path).partition(":[")
-    except OSError:
-        return 0
-    return int(rest.rstrip("]")) if kind == "pipe" else 0
-
-
-def _open_pipe(path: str, inode: int, access: int) -> int | None:
-    """Open the pipe behind a link that belongs to a process of somebody else, who may put another
-    file there at any time: what was found is looked at before it is opened with our rights.
-    """
-    try:
-        anchor = os.open(path, os.O_PATH | os.O_CLOEXEC)
-    except OSError:
-        return None  # gone meanwhile, or not ours to look at: adopted without output
-    try:
-        found = os.fstat(anchor)
-        if not stat.S_ISFIFO(found.st_mode) or found.st_ino != inode:
-            return None
-        return os.open(f"/proc/self/fd/{anchor}", access | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError:
-        return None
-    finally:
-        os.close(anchor)

@@ -16,6 +16,7 @@ class Outfit(NamedTuple):
     oom_score_adj: int | None = None
     cpu_affinity: tuple[int, ...] = ()
     no_new_privileges: bool = False
+    listen_pid: bool = False  # whether LISTEN_PID is to be its own pid (sd_listen_fds(3))
 
 
 class Job(NamedTuple):

@@ -5,12 +5,12 @@ An order names runs, never pids. One about a run that is over is obeyed by doing
 
 import errno
 import os
-import stat
 import time
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from supervisord_lite.keeper import trail
 from supervisord_lite.keeper.complaint import complain
 from supervisord_lite.keeper.job import Job, Outfit
 from supervisord_lite.keeper.marks import mark
@@ -120,9 +120,7 @@ def _stream(keeper: "Keeper", name: str, program: Order) -> int:
         raise OSError(int(which), os.strerror(int(which)))
     descriptor = _held(keeper, which)
     clear_nonblocking(descriptor)
-    if program.get("identity"):
-        # So that the worker may open its /dev/stdout again, which is this pipe.
-        os.fchown(descriptor, program["identity"]["uid"], program["identity"]["gid"])
+    _give(descriptor, program)
     return descriptor
 
 
@@ -131,9 +129,16 @@ def _further(keeper: "Keeper", name: str, program: Order) -> int:
     whoever else has it, so they stay; a pipe can be opened again by the worker's user.
     """
     descriptor = _held(keeper, name.removeprefix("held:"))
-    if program.get("identity") and stat.S_ISFIFO(os.fstat(descriptor).st_mode):
-        os.fchown(descriptor, program["identity"]["uid"], program["identity"]["gid"])
+    _give(descriptor, program)
     return descriptor
+
+
+def _give(descriptor: int, program: Order) -> None:
+    """Let the worker's user open a pipe again, as /dev/stdout, say. One that has a name has an
+    owner, who was chosen.
+    """
+    if program.get("identity") and trail.at(os.getpid(), descriptor)[0] == "pipe":
+        os.fchown(descriptor, program["identity"]["uid"], program["identity"]["gid"])
 
 
 def _held(keeper: "Keeper", name: str) -> int:
@@ -167,6 +172,8 @@ def _outfit(program: Order) -> Outfit:
         oom_score_adj=program.get("oom_score_adj"),
         cpu_affinity=tuple(program.get("cpu_affinity", ())),
         no_new_privileges=program.get("no_new_privileges", False),
+        # Whatever stands there: the right value is known after the fork only.
+        listen_pid="LISTEN_PID" in dict(program.get("environment", ())),
     )
 
 
@@ -213,6 +220,10 @@ def _main(keeper: "Keeper", order: Order, _: list[int]) -> None:
     keeper.tell({"tell": "main", **who})
 
 
+def _watch(keeper: "Keeper", order: Order, _: list[int]) -> None:
+    keeper.signals.watch(order["signals"])
+
+
 def _notify(keeper: "Keeper", order: Order, _: list[int]) -> None:
     keeper.notifier.tell(order["state"])
 
@@ -238,6 +249,7 @@ HANDLERS: dict[str, Handler] = {
     "sweep": _sweep,
     "bury": _bury,
     "main": _main,
+    "watch": _watch,
     "notify": _notify,
     "despair": _despair,
     "leave": _leave,

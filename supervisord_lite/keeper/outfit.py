@@ -1,10 +1,11 @@
 """The last steps before a worker's program, for workers that want more than Popen can do.
 
 A program of its own, run as `python -I -S outfit.py JOB ERRORS`: it applies limits, priority,
-affinity, and the user, in the only order in which each step still has the right to happen, and
-then execs the worker's program in its place. It is single-threaded, so nothing of what makes
-Python between fork and exec dangerous applies. It imports what is built in and nothing else:
-`signal` and `typing` alone would double the time it takes.
+affinity, and the user, in the only order in which each step still has the right to happen, tells
+the program its own pid where that is wanted (LISTEN_PID), and then execs it in its place. It is
+single-threaded, so nothing of what makes Python between fork and exec dangerous applies. It
+imports what is built in and nothing else: `signal` and `typing` alone would double the time it
+takes.
 
 JOB is a descriptor with the marshalled job, ERRORS one that is closed by a successful exec; what
 fails is written there as `stage:errno:message`, and where a stage sets several things the message
@@ -91,6 +92,8 @@ def _enter(job: "dict[str, Any]") -> None:
 
 
 def _execute(job: "dict[str, Any]") -> None:
+    if job["listen_pid"]:
+        job["environment"]["LISTEN_PID"] = str(os.getpid())
     # Python ignores these two for itself; a worker starts with the defaults.
     _signal.signal(_signal.SIGPIPE, _signal.SIG_DFL)
     _signal.signal(_signal.SIGXFSZ, _signal.SIG_DFL)

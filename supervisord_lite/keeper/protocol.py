@@ -14,6 +14,7 @@ From the manager, a packet holds `orders`, a list that the keeper obeys whole, i
     {"do": "sweep", "instance", "run"}           tell when nothing of the run is left
     {"do": "bury", "instance", "run"}            its facts need not be told again
     {"do": "main", "instance", "run", "pid"}     its main process is this one from now on
+    {"do": "watch", "signals"}                   tell of these signals of the daemon, too
     {"do": "notify", "state"}                    sd_notify(3)
     {"do": "despair", "traceback"}               the manager's last words
     {"do": "leave"}                              exit, touch no worker

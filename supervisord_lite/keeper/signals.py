@@ -10,6 +10,7 @@ import fcntl
 import os
 import resource
 import signal
+from collections.abc import Iterable
 
 from supervisord_lite.keeper.protocol import LEAVE
 
@@ -36,6 +37,7 @@ class SignalPipe:
 
     def __init__(self) -> None:
         self._noted: list[int] = []
+        self._watched = set(WATCHED)
         self._ours, written_to = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         # Spawner threads have it under the same number, and there the low ones are a child's.
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -53,8 +55,14 @@ class SignalPipe:
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
     def _note(self, number: int, _frame: object) -> None:
-        if number in WATCHED:  # of dead children, one is as good as a thousand
+        if number in self._watched:  # of dead children, one is as good as a thousand
             self._noted.append(number)
+
+    def watch(self, numbers: Iterable[int]) -> None:
+        """Note these as well from now on. What nobody wants to hear of any more is harmless."""
+        for number in numbers:
+            signal.signal(number, self._note)
+        self._watched.update(numbers)
 
     def fileno(self) -> int:
         return self._ours

@@ -13,9 +13,11 @@ import struct
 _FLOCK = struct.Struct("hhqqi4x")
 
 
-def lock(fd: int) -> bool:
-    """Lock the whole file for writing, at once or not at all; tell whether it is ours now."""
-    request = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+def lock(fd: int, start: int = 0, length: int = 0) -> bool:
+    """Lock a file or some of its bytes for writing, at once or not at all; tell whether they are
+    ours now.
+    """
+    request = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, start, length, 0)
     try:
         fcntl.fcntl(fd, fcntl.F_OFD_SETLK, request)
     except OSError as error:
@@ -23,3 +25,15 @@ def lock(fd: int) -> bool:
             return False
         raise
     return True
+
+
+def unlock(fd: int, start: int = 0, length: int = 0) -> None:
+    request = _FLOCK.pack(fcntl.F_UNLCK, os.SEEK_SET, start, length, 0)
+    fcntl.fcntl(fd, fcntl.F_OFD_SETLK, request)
+
+
+def is_locked(fd: int, start: int = 0, length: int = 0) -> bool:
+    """Whether any of the bytes is locked through another open file description."""
+    request = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, start, length, 0)
+    answer = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, request)
+    return bool(_FLOCK.unpack(answer)[0] != fcntl.F_UNLCK)

@@ -4,6 +4,7 @@ Source: sd_notify(3), sd_pid_notify_with_fds(3), sd_listen_fds(3).
 """
 
 import array
+import fcntl
 import os
 import socket
 import time
@@ -83,6 +84,24 @@ def stored_descriptors(environment: Mapping[str, str]) -> dict[str, int]:
         if held.setdefault(unquote(name, errors="surrogateescape"), descriptor) != descriptor:
             os.close(descriptor)
     return held
+
+
+def pass_on(held: Mapping[str, int]) -> dict[str, str]:
+    """Put descriptors where the program that this process is about to exec finds them by name, as
+    if the service manager had stored them; the variables that it needs for that. What is at their
+    numbers, from 3 on, is closed.
+    """
+    above = [
+        fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, _FIRST + len(held)) for number in held.values()
+    ]
+    for place, number in enumerate(above, _FIRST):
+        os.dup2(number, place)
+    names = ":".join(map(_stored_name, held))
+    return {
+        "LISTEN_PID": str(os.getpid()),
+        "LISTEN_FDS": str(len(held)),
+        "LISTEN_FDNAMES": names,
+    }
 
 
 def _stored_name(name: str) -> str:

@@ -1,8 +1,9 @@
 """Processes by descriptor, so that a recycled pid is never taken for the process that had it.
 
-Sources: pidfd_open(2), pidfd_send_signal(2), and PIDFD_GET_INFO in linux/pidfd.h.
+Sources: pidfd_open(2), pidfd_send_signal(2), pidfd_getfd(2), and PIDFD_GET_INFO in linux/pidfd.h.
 """
 
+import ctypes
 import errno
 import fcntl
 import os
@@ -15,6 +16,7 @@ _INFO = struct.Struct("=QQ11Ii")
 _INFO_EXIT = 1 << 3
 # _IOWR(0xFF, 11, struct pidfd_info)
 _GET_INFO = (3 << 30) | (_INFO.size << 16) | (0xFF << 8) | 11
+_PIDFD_GETFD = 438  # the number of the call, on every architecture
 
 
 def open_pidfd(pid: int) -> int | None:
@@ -57,3 +59,11 @@ def exit_status(pidfd: int) -> int | None:
         return None
     fields = _INFO.unpack(buffer)
     return fields[-1] if fields[0] & _INFO_EXIT else None
+
+
+def duplicate(pidfd: int, number: int) -> int | None:
+    """A duplicate, close-on-exec, of what the process has open under this number; None if there is
+    no such thing, or we may not trace the process (ptrace(2)).
+    """
+    got = int(ctypes.CDLL(None).syscall(_PIDFD_GETFD, pidfd, number, 0))
+    return None if got < 0 else got

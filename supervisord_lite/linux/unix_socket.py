@@ -1,4 +1,4 @@
-"""A listening Unix socket that appears at its path whole: with its mode, and taking connections.
+"""A Unix socket that appears at its path whole: with its mode and owner, and taking connections.
 
 It is bound inside a fresh directory that only its owner may enter, gets its mode, begins to
 listen, and is then renamed over its name (unix(7): access is decided by the mode of the file).
@@ -11,7 +11,7 @@ import errno
 import os
 import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from supervisord_lite.linux.lock_file import AlreadyRunning
@@ -23,7 +23,21 @@ _LONGEST_PATH = 107
 
 
 def bind(path: str, mode: int) -> socket.socket:
-    """Listen at `path`, with exactly `mode`, and return the non-blocking socket.
+    """Listen at `path`, with exactly `mode`, and return the non-blocking socket; see `bind_as`."""
+
+    def prepare(listener: socket.socket, newborn: str) -> None:
+        os.chmod(newborn, mode)
+        listener.listen(_BACKLOG)
+        listener.setblocking(False)
+
+    return bind_as(path, socket.SOCK_STREAM, prepare)
+
+
+def bind_as(
+    path: str, kind: socket.SocketKind, prepare: Callable[[socket.socket, str], None]
+) -> socket.socket:
+    """A socket of this kind at `path`, which leads there once `prepare` is done with it; to that
+    the name is told by which it can be reached until then.
 
     Directories on the way are made. Raises `AlreadyRunning` if somebody listens there, OSError
     if the path holds something else than a socket or cannot be made.
@@ -33,14 +47,12 @@ def bind(path: str, mode: int) -> socket.socket:
     _refuse_occupied(place)
     nursery = place.parent / f".{place.name}.{os.urandom(4).hex()}"
     nursery.mkdir(mode=0o700)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener = socket.socket(socket.AF_UNIX, kind)
     try:
         newborn = nursery / place.name
         with _short(newborn) as address:
             listener.bind(address)
-        newborn.chmod(mode)
-        listener.listen(_BACKLOG)
-        listener.setblocking(False)
+        prepare(listener, str(newborn))
         newborn.rename(place)
     except BaseException:
         listener.close()
@@ -86,6 +98,9 @@ def _is_live(place: Path) -> bool:
             return True  # its backlog is full
         except (ConnectionRefusedError, FileNotFoundError):
             return False
+        except OSError as error:
+            if error.errno != errno.EPROTOTYPE:  # somebody is there, with another kind of socket
+                raise
     return True
 
 
