@@ -1,0 +1,271 @@
+"""The room: what a reload, a fresh manager and trouble make of channels."""
+
+import os
+import socket
+import stat
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from supervisord_lite.channels import wire
+from supervisord_lite.core.channel import (
+    Access,
+    Binding,
+    Fifo,
+    Kind,
+    Lock,
+    Pipe,
+    Queue,
+    Semaphore,
+    Socket,
+    SocketPair,
+    Transport,
+    Use,
+    Value,
+)
+from tests.channels.conftest import Place
+
+KINDS: dict[str, Kind] = {
+    "lines": Pipe(),
+    "web": Socket(Transport.TCP, "127.0.0.1"),
+    "duo": SocketPair(),
+    "work": Queue(10),
+    "guard": Lock(),
+    "slots": Semaphore(2),
+    "total": Value("q", lock="guard"),
+}
+
+
+def test_a_channel_that_stays_the_same_is_not_touched(place: Place) -> None:
+    """A reload keeps the descriptors, and with them what is inside."""
+    place.declare(**KINDS)
+    before = dict(place.held)
+    place.declare(**KINDS)
+    assert place.held == before
+
+
+def test_a_fresh_manager_finds_everything(place: Place) -> None:
+    """By name; nothing is made again, and nothing is let go of."""
+    place.declare(**KINDS)
+    os.write(place.held["channel/work/in"], b"bwaits")
+    before = dict(place.held)
+    place.replace_manager()
+    place.declare(**KINDS)
+    assert place.held == before
+    assert os.read(place.held["channel/work/out"], 100) == b"bwaits"
+
+
+def test_what_changed_while_nobody_looked_is_replaced(place: Place) -> None:
+    """A fresh manager compares with what the channel was made as, not with what it was told."""
+    place.declare(total=Value("q"))
+    before = place.inode("total/memory")
+    place.replace_manager()
+    place.declare(total=Value("d"))
+    assert place.inode("total/memory") != before
+
+
+def test_a_half_made_channel_is_made_anew(place: Place) -> None:
+    """A manager that died between two of its parts has left nothing that counts."""
+    place.declare(work=Queue())
+    place.drop("channel/work/definition")
+    place.drop("channel/work/page")
+    before = place.inode("work/in")
+    place.replace_manager()
+    room = place.declare(work=Queue())
+    assert not room.troubles
+    assert place.inode("work/in") != before
+    assert "channel/work/page" in place.held
+
+
+def test_a_channel_found_without_its_definition_is_taken_as_it_is(place: Place) -> None:
+    """A keeper that found it in a worker knows no more; it blocks again, as it did."""
+    place.declare(lines=Pipe())
+    place.drop("channel/lines/definition")
+    os.set_blocking(place.held["channel/lines/read"], False)
+    before = place.inode("lines/read")
+    place.replace_manager()
+    place.declare(lines=Pipe())
+    assert place.inode("lines/read") == before
+    assert os.get_blocking(place.held["channel/lines/read"])
+    assert "channel/lines/definition" in place.held
+
+
+def test_a_closed_pipe_stays_closed_for_a_fresh_manager(place: Place) -> None:
+    """Nobody gets a write end before a writer comes."""
+    place.declare(lines=Pipe()).close_writers("lines")
+    room = place.replace_manager()
+    place.declare(lines=Pipe())
+    assert "channel/lines/write" not in place.held
+    room.open_writers("lines")
+    assert "channel/lines/write" in place.held
+
+
+def test_what_is_not_declared_any_more_is_let_go_of(place: Place) -> None:
+    """All of it."""
+    place.declare(**KINDS)
+    place.declare()
+    assert not place.held
+    assert not place.room.to_pass_on()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (Pipe(), SocketPair()),
+        (Queue(10), Queue(9)),
+        (Queue(10), Queue()),
+        (Semaphore(2), Semaphore(3)),
+        (Value("q"), Value("d")),
+        (Value("q", 2), Value("q", 3)),
+        (Socket(Transport.TCP, "127.0.0.1"), Socket(Transport.UDP, "127.0.0.1")),
+    ],
+)
+def test_what_cannot_be_changed_is_replaced(place: Place, old: Kind, new: Kind) -> None:
+    """The new channel is another one, and none of the old is left."""
+    place.declare(it=old)
+    before = {os.fstat(fd).st_ino for name, fd in place.held.items() if "bell" not in name}
+    room = place.declare(it=new)
+    after = {os.fstat(fd).st_ino for name, fd in place.held.items() if "bell" not in name}
+    assert not room.troubles
+    assert not before & after
+
+
+def test_sizes_and_capacity_are_changed_in_place(place: Place) -> None:
+    """What is in the queue stays, and its workers read the new capacity."""
+    place.declare(work=Queue(10))
+    os.write(place.held["channel/work/in"], b"b")
+    before = place.inode("work/in")
+    place.declare(work=Queue(20, 100_000))
+    page = os.pread(place.held["channel/work/page"], wire.PAGE.size, 0)
+    assert place.inode("work/in") == before
+    assert wire.PAGE.unpack(page)[1] == 20
+
+
+def test_access_is_changed_in_place(place: Place, tmp_path: Path) -> None:
+    """Of a FIFO and of a socket, without a moment without them."""
+    fifo, sock = str(tmp_path / "fifo"), str(tmp_path / "sock")
+    kinds = Fifo(fifo), Socket(Transport.STREAM, path=sock, access=Access(0o600))
+    place.declare(jobs=kinds[0], web=kinds[1])
+    before = place.inode("web/socket"), os.stat(fifo).st_ino, os.stat(sock).st_ino
+    open_to_all = Access(0o666)
+    place.declare(
+        jobs=replace(kinds[0], access=open_to_all), web=replace(kinds[1], access=open_to_all)
+    )
+    assert (place.inode("web/socket"), os.stat(fifo).st_ino, os.stat(sock).st_ino) == before
+    assert stat.S_IMODE(os.stat(fifo).st_mode) == stat.S_IMODE(os.stat(sock).st_mode) == 0o666
+
+
+def test_something_else_at_the_path_of_a_fifo_is_left_alone(place: Place, tmp_path: Path) -> None:
+    """It is a trouble, said once, until the path is free."""
+    path = tmp_path / "jobs"
+    path.write_text("precious")
+    room = place.declare(jobs=Fifo(str(path)))
+    place.retry()
+    assert path.read_text() == "precious"
+    assert "not a FIFO" in room.troubles["jobs"]
+    assert len(place.said) == 1
+    path.unlink()
+    place.retry()
+    assert not room.troubles
+    assert place.said[-1] == ("jobs", None)
+    assert not place.due
+
+
+def test_a_fifo_that_is_there_is_used(place: Place, tmp_path: Path) -> None:
+    """With what is in it, if somebody has it open."""
+    path = str(tmp_path / "jobs")
+    os.mkfifo(path)
+    outside = os.open(path, os.O_RDWR)
+    try:
+        os.write(outside, b"early")
+        place.declare(jobs=Fifo(path))
+        assert os.read(place.held["channel/jobs/read"], 100) == b"early"
+    finally:
+        os.close(outside)
+
+
+def test_a_stale_socket_is_replaced(place: Place, tmp_path: Path) -> None:
+    """Nobody answers there."""
+    path = str(tmp_path / "sock")
+    with socket.socket(socket.AF_UNIX) as gone:
+        gone.bind(path)
+    room = place.declare(web=Socket(Transport.STREAM, path=path))
+    assert not room.troubles
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(path)
+
+
+@pytest.mark.parametrize("transport", [Transport.STREAM, Transport.DATAGRAM])
+def test_a_live_socket_is_refused(place: Place, tmp_path: Path, transport: Transport) -> None:
+    """Of whichever kind; it goes on as before."""
+    path = str(tmp_path / "sock")
+    with socket.socket(socket.AF_UNIX) as other, socket.socket(socket.AF_UNIX) as client:
+        other.bind(path)
+        other.listen()
+        room = place.declare(web=Socket(transport, path=path))
+        assert "another process listens there" in room.troubles["web"]
+        client.connect(path)
+
+
+def test_an_address_in_use_is_tried_again(place: Place) -> None:
+    """Each second, and a worker that needs it does so at once."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        kind = Socket(Transport.TCP, "127.0.0.1", other.getsockname()[1])
+        room = place.declare(web=kind)
+        assert "Address already in use" in room.troubles["web"]
+        with pytest.raises(OSError, match="in use"):
+            room.handover((Binding("web"),))
+    assert room.handover((Binding("web"),)).extra == {"3": "held:channel/web/socket"}
+    assert not room.troubles
+
+
+def test_a_worker_is_given_numbers_and_variables(place: Place) -> None:
+    """The sockets first, whatever the order; a lock comes along with what it guards."""
+    room = place.declare(**KINDS)
+    given = room.handover(
+        (Binding("lines", Use.WRITE, fd=9), Binding("total"), Binding("web"), Binding("duo", Use.B))
+    )
+    assert given.extra == {
+        "3": "held:channel/web/socket",
+        "4": "held:channel/total/memory",
+        "5": "held:channel/duo/b",
+        "6": "held:channel/guard/memory",
+        "9": "held:channel/lines/write",
+    }
+    variables = dict(given.environment)
+    assert (variables["LISTEN_FDS"], variables["LISTEN_FDNAMES"]) == ("1", "web")
+    assert variables["CHANNEL_LINES"] == "9"
+
+
+def test_a_pipe_that_was_closed_is_open_for_its_next_writer(place: Place) -> None:
+    """A handover with a write end makes sure that there is one."""
+    room = place.declare(lines=Pipe())
+    room.close_writers("lines")
+    room.handover((Binding("lines", Use.WRITE),))
+    assert "channel/lines/write" in place.held
+
+
+def test_a_channel_that_is_not_declared_is_refused(place: Place) -> None:
+    """As one whose number is taken, it is an error of that start and of nothing else."""
+    room = place.declare(lines=Pipe())
+    with pytest.raises(OSError, match="channel gone: not declared"):
+        room.handover((Binding("gone"),))
+    with pytest.raises(OSError, match="cannot use descriptor 5"):
+        room.handover((Binding("lines", Use.READ, fd=5),), taken={5})
+
+
+def test_a_change_that_fails_leaves_a_channel_that_works(place: Place, tmp_path: Path) -> None:
+    """It is a trouble until it can be made, and workers go on meanwhile."""
+    path = tmp_path / "sock"
+    kind = Socket(Transport.STREAM, path=str(path))
+    place.declare(web=kind)
+    hidden = path.rename(tmp_path / "elsewhere")
+    room = place.declare(web=replace(kind, access=Access(0o600)))
+    assert "No such file" in room.troubles["web"]
+    assert room.handover((Binding("web"),)).extra
+    hidden.rename(path)
+    place.retry()
+    assert not room.troubles
