@@ -88,8 +88,8 @@ LogEvent = (
 @dataclass(frozen=True, slots=True)
 class StreamStatus:
     """One stream as the data plane last saw it. `bytes` is the size of the present file; dropped
-    and limited counts (what the rate limit left out) are those since the stream was attached;
-    `stalled_since` is CLOCK_MONOTONIC.
+    and limited counts (what the rate limit left out) are those since the stream was attached, as is
+    what its channel was not given; `stalled_since` is CLOCK_MONOTONIC.
     """
 
     path: str
@@ -100,3 +100,4 @@ class StreamStatus:
     stalled_since: float | None
     limited_bytes: int = 0
     limited_lines: int = 0
+    channel_lost_bytes: int = 0

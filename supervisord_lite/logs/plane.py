@@ -7,6 +7,8 @@ is full, and buffers, one for each stream whose bytes are looked at. A hop that 
 left with bytes in it is emptied into the stream that its owner word names, when that stream is
 attached and before anything else is written there.
 Relays, one a tap, come from a `RelayStore`, and are dropped there when the tap is no more.
+A stream that is copied into a channel has a hop of its own, too; whoever made the data plane says
+when the channel has writers (`open_copy`, `end_copy`).
 So: construct, attach every stream, then `start`. Call everything from one thread.
 """
 
@@ -19,6 +21,7 @@ from itertools import count
 
 from supervisord_lite.core.log import Log, OnFull, View
 from supervisord_lite.linux import mounts, pipes
+from supervisord_lite.logs.capture.copied import CopiedStream, Copy
 from supervisord_lite.logs.capture.direct import DirectLogs
 from supervisord_lite.logs.capture.hop import Hop, HopStore, left_in, make_hop
 from supervisord_lite.logs.capture.lane import Lane
@@ -31,6 +34,9 @@ from supervisord_lite.logs.feeds.relay import Relay, RelayStore
 __all__ = ["DataPlane", "Hop", "HopStore", "LogEvent", "StreamStatus", "make_hop"]
 
 Wake = Callable[[], None]
+Ends = Callable[[str], int | None]  # an end of a channel (`write_end`); None: it has no writers
+
+_COPIES = "copy "  # before the names of the streams that hops for copies belong to
 
 
 def make_stream_pipe() -> int:
@@ -54,14 +60,21 @@ class DataPlane:
     """See the module. `report` is called in the data plane's threads, and must only hand on."""
 
     def __init__(
-        self, hops: HopStore, relays: RelayStore, report: Callable[[LogEvent], None]
+        self,
+        hops: HopStore,
+        relays: RelayStore,
+        report: Callable[[LogEvent], None],
+        ends: Ends = lambda _: None,
     ) -> None:
         self._hops = hops
+        self._ends = ends
         self._relays = relays
         self._report = report
-        owners = ((left_in(hop), hop) for hop in hops.held().values())
-        self._leftovers = {owner: hop for owner, hop in owners if owner is not None}
-        self._soiled = set(self._leftovers.values())
+        left = [(key, left_in(hop), hop) for key, hop in hops.held().items()]
+        soiled = [(key.startswith(_COPIES), owner, hop) for key, owner, hop in left if owner]
+        self._leftovers = {owner: hop for copied, owner, hop in soiled if not copied}
+        self._uncopied = {owner: hop for copied, owner, hop in soiled if copied}
+        self._soiled = {hop for _, _, hop in soiled}
         self._lanes: dict[str, Lane] = {}
         self._places: dict[str, str] = {}  # directory of a log: place of its lane
         self._streams: dict[str, tuple[Stream, Lane]] = {}
@@ -91,8 +104,7 @@ class DataPlane:
                 self._direct.watch(stream)
             return
         lane = self._lane(log.path)
-        leftover = self._leftovers.pop(stream, None)
-        attached = Stream(stream, pipe, log, self._wakes, self._held(stream, log), leftover)
+        attached = self._make(stream, pipe, log)
         attached.run = run
         self._streams[stream] = attached, lane
         lane.enter(attached)
@@ -138,6 +150,21 @@ class DataPlane:
             return
         attached, lane = self._streams[stream]
         lane.tell(attached, partial(attached.end_run, run, attached.position()))
+
+    def open_copy(self, stream: str) -> None:
+        """The channel that the stream is copied into has writers (again)."""
+        attached, lane = self._streams[stream]
+        assert isinstance(attached, CopiedStream), "its log has a channel"
+        if (end := self._end(attached.log)) is not None:
+            lane.tell(attached, partial(attached.open_copy, end))
+
+    def end_copy(self, stream: str, done: Callable[[], object]) -> None:
+        """Let go of the channel once it has all that is in the pipe now, and call `done`, in a
+        thread of the data plane; unless the copy is opened again or the stream detached before.
+        """
+        attached, lane = self._streams[stream]
+        assert isinstance(attached, CopiedStream), "its log has a channel"
+        lane.tell(attached, partial(attached.end_copy, attached.position(), done))
 
     def __contains__(self, stream: str) -> bool:
         return stream in self._streams or stream in self._direct
@@ -213,6 +240,7 @@ class DataPlane:
             attached.trouble,
             stalled,
             *attached.limited,
+            attached.channel_lost if isinstance(attached, CopiedStream) else 0,
         )
 
     def _wake(self, stream: str) -> None:
@@ -232,8 +260,22 @@ class DataPlane:
                 lane.start()
         return self._lanes[place]
 
+    def _make(self, stream: str, pipe: int, log: Log) -> Stream:
+        left = self._leftovers.pop(stream, None)
+        uncopied = self._uncopied.pop(stream, None)
+        held = self._held(stream, log)
+        if log.channel is None:
+            return Stream(stream, pipe, log, self._wakes, held, left or uncopied)
+        own = uncopied or self._fresh_hop(f"{_COPIES}{stream}")
+        copy = Copy(own, self._end(log), left)
+        return CopiedStream(stream, pipe, log, self._wakes, held, copy)
+
+    def _end(self, log: Log) -> int | None:
+        assert log.channel is not None, "there is something to copy to"
+        return self._ends(log.channel)
+
     def _held(self, stream: str, log: Log) -> Held:
-        waits = log.on_full is OnFull.BLOCK and not shaping(log)
+        waits = log.on_full is OnFull.BLOCK and not shaping(log) and log.channel is None
         own = self._fresh_hop(f"stream {stream}") if waits else None
         needed = shaping(log) or self._hops.has_buffer(stream)
         buffer = self._hops.buffer(stream) if needed else None

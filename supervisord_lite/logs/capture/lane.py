@@ -70,7 +70,7 @@ class Lane:
         """Log what is in the stream's pipe now, and let go of it."""
 
         def order() -> None:
-            stream.drain()
+            stream.finish()
             stream.discard_pending()
             stream.grew()  # who follows it finds that it is over
             self._let_go(stream)
@@ -103,7 +103,7 @@ class Lane:
         done = threading.Event()
 
         def order() -> None:
-            stream.drain()
+            stream.finish()
             if not stream.waits:
                 done.set()
 

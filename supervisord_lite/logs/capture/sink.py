@@ -27,16 +27,16 @@ class Sink:
         self._splices = True
         self.fd, self._write, self._close = _open(path)
 
-    def take(self, pipe: int) -> int:
+    def take(self, pipe: int, most: int = SIZE) -> int:
         """Move what there is and what fits; BlockingIOError: nothing of either."""
         if self._splices:
             try:
-                return splice.splice(pipe, self.fd, SIZE)
+                return splice.splice(pipe, self.fd, most)
             except OSError as error:
                 if not refuses_splice(error):
                     raise
                 self._splices = False
-        return self._mover.copy(pipe, SIZE, self._write)
+        return self._mover.copy(pipe, most, self._write)
 
     def give(self, data: bytes) -> int:
         """Write what fits; answers how much. BlockingIOError: nothing does."""

@@ -129,6 +129,10 @@ class Stream:
             self._shaping.settle(hurry=True)
             self._shaping.end_second()
 
+    def finish(self) -> None:
+        """Drain, and hold nothing back for anybody."""
+        self.drain()
+
     def position(self) -> int:
         """How many bytes have come out of the pipe or are in it; in any thread, and no disk can
         hold it up. It may be too low, but only for bytes that go into no file.
@@ -345,13 +349,15 @@ class Stream:
     def await_room(self) -> None:
         """If it is the sink that is full: leave the pipe alone until it is not."""
         sink = self.target
-        left = pipes.waiting(self._pipe) or (self._shaping and self._shaping.waiting)
-        if isinstance(sink, Sink) and left and self._awaited is None:
+        if isinstance(sink, Sink) and self._awaited is None and self._has_more():
             self._awaited = sink.fd
             self.bench.poller.add(sink.fd, poller.OUT, self._sink_writable)
             if self._shaping:
                 self._shaping.forget_timeouts()
             self._listen()
+
+    def _has_more(self) -> bool:
+        return bool(pipes.waiting(self._pipe) or (self._shaping and self._shaping.waiting))
 
     def _sink_writable(self, _events: int) -> None:
         self._forget_awaited()
