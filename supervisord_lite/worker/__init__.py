@@ -1,4 +1,4 @@
-"""What a Python worker says to its supervisor: that it is ready, how it is, that it lives.
+"""What a worker in Python has of its supervisor: its channels, signals, and what it says of itself.
 
     from supervisord_lite import worker
 
@@ -7,13 +7,26 @@
     worker.heartbeat()
     worker.extend(30)
 
-This is the protocol of sd_notify(3), so it serves under systemd as well. Without a NOTIFY_SOCKET,
-and when nobody can be reached, every call does nothing: a worker never fails for want of a
-supervisor. It imports nothing of the daemon.
+    worker.on_signal("HUP", reread)
+    stop = worker.stopping()
+    while not stop:
+        worker.channels["results"].put(work_on(worker.channels["jobs"].get()))
+
+It imports nothing of the daemon, and what a worker does not use is not imported at all. What it
+says is the protocol of sd_notify(3), so it serves under systemd as well. Without a NOTIFY_SOCKET,
+and when nobody can be reached, those calls do nothing: a worker never fails for want of a
+supervisor.
 """
 
 import os
-import socket
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from supervisord_lite.worker.named import channels
+    from supervisord_lite.worker.signals import on_signal, stopping
+
+__all__ = ["channels", "extend", "heartbeat", "on_signal", "ready", "status", "stopping"]
+
 
 # Seconds that a message which matters is waited for while nobody takes it, a supervisor that is
 # just being replaced, say. A sign of life that finds no room is not worth any: more will come.
@@ -48,9 +61,23 @@ def _tell(state: str, patience: float) -> None:
         return
     if address.startswith("@"):  # in the abstract namespace, unix(7)
         address = f"\0{address[1:]}"
+    import socket
+
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as way:
             way.settimeout(patience)
             way.sendto(state.encode(errors="replace"), address)
     except OSError:
         return
+
+
+def __getattr__(name: str) -> Any:
+    if name == "channels":
+        from supervisord_lite.worker.named import channels
+
+        return channels
+    if name in ("on_signal", "stopping"):
+        from supervisord_lite.worker import signals
+
+        return getattr(signals, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
