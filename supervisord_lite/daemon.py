@@ -138,6 +138,7 @@ def manager_main() -> int:
 
     from supervisord_lite.keeper.protocol import BrokenLink
     from supervisord_lite.linux.descriptors import raise_limit, restore_limit
+    from supervisord_lite.linux.notify import pass_on
     from supervisord_lite.linux.prctl import name_process
     from supervisord_lite.manager.keeper_link import KeeperLink
 
@@ -153,17 +154,19 @@ def manager_main() -> int:
     except BrokenLink:
         return 1
     try:
-        how = _serve(link, given)
+        how, channels = _serve(link, given)
     except Exception:  # noqa: BLE001 - whatever it is, the next manager is told
         import traceback
 
         _despair(link, traceback.format_exc())
         return 1
     if how == "orphaned" and not given.greeting.get("systemd"):
-        # Nobody restarts us: take the keeper's place. The journal says what there is to adopt.
+        # Nobody restarts us: take the keeper's place. The journal says what there is to adopt; what
+        # is in channels that no worker has open is handed on by us.
+        variables = os.environ | pass_on(channels)
         restore_limit(original_limit)
         arguments = given.greeting["arguments"] | {"takeover": True}
-        os.execv(sys.executable, _command("keeper", json.dumps(arguments)))
+        os.execve(sys.executable, _command("keeper", json.dumps(arguments)), variables)
     return 0
 
 
@@ -186,7 +189,8 @@ def _despair(link: Any, text: str) -> None:
             os.write(2, text.encode(errors="backslashreplace")[-_AT_ONCE:])
 
 
-def _serve(link: Any, given: Any) -> str:
+def _serve(link: Any, given: Any) -> tuple[str, dict[str, int]]:
+    """Be the manager; how that ended, and the descriptors of the channels, by name."""
     import asyncio
     import logging
 
@@ -198,13 +202,13 @@ def _serve(link: Any, given: Any) -> str:
 
         return await open_server(listener, service, logs)
 
-    async def live() -> str:
+    async def live() -> tuple[str, dict[str, int]]:
         manager = Manager(link, given, serve)
         library = LibraryLog(manager.notices.chronicle)
         logging.basicConfig(handlers=[library], format="%(message)s", level=logging.INFO)
         asyncio.get_running_loop().set_exception_handler(manager.broken)
         manager.start(given.facts)
-        return await manager.done
+        return await manager.done, manager.channels.to_pass_on()
 
     return asyncio.run(live())
 

@@ -9,15 +9,23 @@ import signal
 from collections.abc import Mapping
 from typing import Any
 
-from supervisord_lite.channels.pipes import PipeChannels
+from supervisord_lite.channels.room import Channels
 from supervisord_lite.core.command import Finish
-from supervisord_lite.core.event import Configured, Hastened, MainExited, ShutdownRequested
+from supervisord_lite.core.event import (
+    Configured,
+    Hastened,
+    MainExited,
+    ShutdownRequested,
+    SignalRequested,
+)
+from supervisord_lite.core.generations import succeeding
 from supervisord_lite.core.plan import Plan
 from supervisord_lite.core.spec import Configuration, Scale
 from supervisord_lite.keeper.protocol import LEAVE, Packet
 from supervisord_lite.linux.lock_file import AlreadyRunning
 from supervisord_lite.logs.event import StreamStatus
 from supervisord_lite.manager.care import Care
+from supervisord_lite.manager.channel_access import ChannelAccess
 from supervisord_lite.manager.compiling import (
     APPLY,
     BadConfiguration,
@@ -33,7 +41,7 @@ from supervisord_lite.manager.output.notices import Notices
 from supervisord_lite.manager.output.service import LogService
 from supervisord_lite.manager.reception import Reception, Serve
 from supervisord_lite.manager.restoring import restored
-from supervisord_lite.manager.scaling import scaled
+from supervisord_lite.manager.scaling import as_compiled, scaled
 from supervisord_lite.manager.service import Refused, Service
 from supervisord_lite.manager.starts import Starts
 from supervisord_lite.manager.waiting import Waiters
@@ -75,6 +83,7 @@ class Manager:
         self._starts = Starts()
         waiters, care = Waiters(), self._executor.care
         self._service = Service(self._core, link, waiters, self._compiler, self, care)
+        self._service.channels = ChannelAccess(fleet, self._executor.channels)
         self._executor.watchers += [
             self._starts.announced,
             self.notices.announced,
@@ -91,19 +100,20 @@ class Manager:
 
     def _take_over_output(self, given: Inheritance) -> LogService:
         """The data plane, with every stream attached that an earlier one had."""
-        executor = self._executor
+        executor, later = self._executor, asyncio.get_running_loop().call_later
+        trouble = self.notices.channel_trouble
+        self.channels = Channels(given.held, executor.hold, executor.drop, later, trouble)
+        executor.channels = self.channels
+        if executor.compiled is not None:
+            executor.channels.declare(executor.compiled.configuration.channels)
         logs = LogService(self._link, given, self._fleet, executor, self.notices)
-        take, say, fleet = self._core.take, self.notices.say, self._fleet
-        executor.care = Care(
-            self._link,
-            given,
-            executor.hold_with_packet,
-            logs.plane,
-            take,
-            say,
-            lambda: fleet.shutting_down,
-        )
-        executor.channels = PipeChannels(given.held, executor.hold, executor.drop)
+        hold, take, fleet = executor.hold_with_packet, self._core.take, self._fleet
+        say = self.notices.say
+
+        def ends() -> bool:
+            return fleet.shutting_down
+
+        executor.care = Care(self._link, given, hold, logs.plane, take, say, ends)
         executor.outputs = logs.outputs
         if executor.compiled is not None:
             logs.configure(executor.compiled.configuration.outlets)
@@ -116,7 +126,7 @@ class Manager:
             self.notices.replaced(words)
         care = self._executor.care
         if self.applied is not None:
-            self._executor.channels.declare(self.applied.configuration.channels)
+            self._watch_signals(self.applied.configuration)
             care.configure(self.applied.configuration)
             self._logs.upkeep.configure(self.applied.configuration)
         # As they were remembered, before anything is ordered again: what runs have must be known.
@@ -169,6 +179,13 @@ class Manager:
             self._run(self.reopen_logs())
         elif number == LEAVE:
             self.leave()
+        elif self.applied is not None and number in self.applied.configuration.forward:
+            self._core.take(SignalRequested(tuple(self._fleet.instances), number))
+
+    def _watch_signals(self, configuration: Configuration) -> None:
+        """Have the keeper tell of the signals that are passed on to the workers."""
+        if configuration.forward:
+            self._link.order([{"do": "watch", "signals": list(configuration.forward)}])
 
     # ---------------------------------------------------------------- configuration
 
@@ -182,7 +199,7 @@ class Manager:
             if self._scales() or inherited is None:
                 # Whoever ordered it did not know of the scales, or died before it was applied.
                 compiled = await self._compiler.compile(APPLY, kept=self._scales())
-            await self._apply(compiled, lift_hold=False)
+            await self._apply(self.succeeding(compiled), lift_hold=False)
         except BadConfiguration as bad:
             self._say_problems(bad)
             code = BAD_CONFIGURATION
@@ -204,6 +221,7 @@ class Manager:
         try:
             async with self._configuring:
                 compiled = await self._compiler.compile(APPLY, kept=self._scales())
+                compiled = self.succeeding(compiled)
                 plan = self._fleet.plan(compiled.configuration)
                 await self._apply(compiled, lift_hold=True)
         except BadConfiguration:
@@ -228,6 +246,14 @@ class Manager:
             await self._apply(compiled, lift_hold=False)
         return plan
 
+    def succeeding(self, compiled: Compiled) -> Compiled:
+        """What was compiled, as it is when it comes after what is applied."""
+        before = self.applied.configuration if self.applied else None
+        after = succeeding(before, compiled.configuration)
+        if after is compiled.configuration:
+            return compiled
+        return as_compiled(after, compiled.listing)
+
     def _declared(self) -> Configuration:
         assert self.applied is not None
         return self.applied.configuration
@@ -251,6 +277,7 @@ class Manager:
             self.notices.greet(compiled.configuration)
         care = self._executor.care
         care.configure(compiled.configuration)
+        self._watch_signals(compiled.configuration)
         self._executor.compiled = compiled
         self._core.take(Configured(compiled.configuration, lift_hold, care.wishes()))
         self._logs.upkeep.configure(compiled.configuration)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, assert_never
 
-from supervisord_lite.channels.pipes import PipeChannels
+from supervisord_lite.channels.room import Channels
 from supervisord_lite.core.command import (
     Announce,
     Bury,
@@ -60,7 +60,7 @@ class Executor:
         self._fleet = fleet
         self._held: list[tuple[Order, int]] = []
         self.outputs: Outputs
-        self.channels: PipeChannels
+        self.channels: Channels
         self.care: Care
         self.compiled: Compiled | None = None  # the applied configuration
         self.watchers: list[Callable[[Announce], None]] = []
@@ -116,16 +116,17 @@ class Executor:
                 return self._run_hook(command)
             case Signal(instance, run, number, to):
                 who = {"instance": instance, "run": run}
-                return {"do": "signal", **who, "signal": number, "to": to.value}
+                sent = self._rewritten(instance, number)
+                return {"do": "signal", **who, "signal": sent, "to": to.value}
             case Sweep(instance, run):
                 return {"do": "sweep", "instance": instance, "run": run}
             case Bury(instance, run):
                 return {"do": "bury", "instance": instance, "run": run}
             case OpenWriters(channel):
                 with suppress(OSError):
-                    self.channels.open_writers(channel)
+                    self.outputs.copies.open_writers(channel)
             case CloseWriters(channel):
-                self.channels.close_writers(channel)
+                self.outputs.copies.close_writers(channel)
             case Announce() | Note() | Finish() | Forget():
                 pass
             case _:
@@ -137,9 +138,17 @@ class Executor:
         try:
             self.outputs.prepare(spec, run)
             preparation = self.care.prepare(spec, run)
+            taken = [int(number) for number in preparation.extra]
+            shared = self.channels.handover(spec.program.channels, taken)
         except OSError as error:  # the keeper says so in its answer, and the core tries again
             return spawn_order(spec, run) | {"streams": [f"refused:{error.errno or 0}"]}
-        return spawn_order(spec, run, preparation.environment, preparation.extra)
+        environment = (*preparation.environment, *shared.environment)
+        return spawn_order(spec, run, environment, preparation.extra | shared.extra)
+
+    def _rewritten(self, name: str, number: int) -> int:
+        """The signal that is sent to an instance instead of this one; hooks get what is meant."""
+        instance = self._fleet.instances.get(name)
+        return number if instance is None else dict(instance.spec.signals).get(number, number)
 
     def _run_hook(self, command: RunHook) -> Order | None:
         instance = self._fleet.instances[command.instance]
@@ -163,6 +172,7 @@ class Executor:
         if value != self.compiled.configuration:  # a roll-out has changed what is to be
             self.compiled = as_compiled(value, self.compiled.listing)
         self.channels.declare(value.channels)
+        self.outputs.copies.renew()
         return {"do": "remember", "name": CONFIGURATION, "value": self.compiled.text}
 
     def _tell(self, command: Command) -> None:

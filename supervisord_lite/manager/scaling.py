@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
+from supervisord_lite.core.generations import succeeding
 from supervisord_lite.core.plain import to_plain
 from supervisord_lite.core.spec import Configuration, InstanceSpec
 from supervisord_lite.manager.compiling import LOOK, Compiled, Compiler
@@ -38,8 +39,9 @@ async def scaled(
     compiled = await compiler.compile(LOOK, kept=applied().scales, asked=counts)
     configuration = applied()
     refuse_unknown(counts, listing)
+    fresh = succeeding(configuration, compiled.configuration)
     for worker in counts:
-        configuration = with_instances(configuration, compiled.configuration, worker)
+        configuration = with_instances(configuration, fresh, worker)
     return as_compiled(configuration, listing)
 
 
@@ -49,7 +51,7 @@ def refuse_unknown(workers: Iterable[str], listing: Sequence[dict[str, Any]]) ->
     """
     known = {row["path"] for row in listing}
     for worker in workers:
-        if f"workers.{worker}.command" not in known:
+        if known.isdisjoint((f"workers.{worker}.command", f"workers.{worker}.python")):
             raise Refused(f"cannot scale {worker}: it has not been applied yet, reload first")
 
 

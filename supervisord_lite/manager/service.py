@@ -22,11 +22,13 @@ from supervisord_lite.core.event import (
     StopRequested,
 )
 from supervisord_lite.core.fleet import Fleet
+from supervisord_lite.core.generations import succeeding
 from supervisord_lite.core.plan import Action, Plan
 from supervisord_lite.core.selector import BadSelector
 from supervisord_lite.core.spec import Kind
 from supervisord_lite.core.state import Running, word
 from supervisord_lite.logs.event import StreamStatus
+from supervisord_lite.manager.channel_access import ChannelAccess
 from supervisord_lite.manager.compiling import LOOK, BadConfiguration, Compiled, Compiler
 from supervisord_lite.manager.core_loop import CoreLoop
 from supervisord_lite.manager.insight import Insight
@@ -69,7 +71,9 @@ class Daemon(Protocol):
 
 
 class Service:
-    """The verbs of the control API."""
+    """The verbs of the control API. `channels` is set by whoever puts the manager together."""
+
+    channels: ChannelAccess
 
     def __init__(
         self,
@@ -262,7 +266,7 @@ class Service:
         """What a reload would do. Raises `BadConfiguration`."""
         applied = self._fleet.configuration
         compiled = await self._compiler.compile(LOOK, kept=applied.scales if applied else ())
-        return self._fleet.plan(compiled.configuration)
+        return self._fleet.plan(succeeding(applied, compiled.configuration))
 
     async def reload(self, *, wait: bool, timeout: float) -> tuple[Plan, list[Outcome]]:
         """Do what `plan` says and return it. Waiting ends when every instance that it touches has

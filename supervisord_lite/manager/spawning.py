@@ -85,7 +85,10 @@ def _hook_outputs(spec: InstanceSpec) -> tuple[str, str]:
 
 def _log_of(spec: InstanceSpec, which: str) -> str | None:
     stream: Stream = getattr(spec.program, which)
-    if stream.route in (Route.LOG, Route.INHERIT):
+    log: Log | None = getattr(spec, f"{which}_log")
+    if log is not None and log.channel is not None:
+        return None  # what is said there is copied into a channel
+    if stream.route in (Route.LOG, Route.INHERIT) and stream.channel is None:
         return _source(spec, which, stream, 1 if which == "stdout" else 2)
     return None
 

@@ -216,6 +216,8 @@ def _log(status: StreamStatus) -> dict[str, Any]:
     if status.limited_bytes:
         limited = {"limited_bytes": status.limited_bytes, "limited_lines": status.limited_lines}
         shown |= limited
+    if status.channel_lost_bytes:
+        shown["channel_lost_bytes"] = status.channel_lost_bytes
     return shown
 
 

@@ -90,6 +90,14 @@ class Notices:
         """The core has something to say that is no change of a state."""
         self.say(note.text, level=Level.WARNING if note.problem else Level.INFO)
 
+    def channel_trouble(self, channel: str, trouble: str | None) -> None:
+        """A channel is not there, for this reason; None: it is again."""
+        if trouble is None:
+            self.say(f"channel {channel} is there again", event="channel-over", channel=channel)
+        else:
+            text = f"channel {channel}: {trouble}"
+            self.say(text, problem=True, event="channel-trouble", channel=channel)
+
     def replaced(self, last_words: str) -> None:
         """The manager before this one has died; its traceback, or how."""
         reason = (last_words.splitlines() or ["unknown"])[-1]

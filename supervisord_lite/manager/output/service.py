@@ -18,6 +18,7 @@ from supervisord_lite.manager.executor import Executor
 from supervisord_lite.manager.keeper_link import Inheritance, KeeperLink
 from supervisord_lite.manager.output.access import Logs
 from supervisord_lite.manager.output.chronicle import STREAM, OwnFile
+from supervisord_lite.manager.output.copies import ends_of
 from supervisord_lite.manager.output.feeds import Feeds
 from supervisord_lite.manager.output.notices import Notices
 from supervisord_lite.manager.output.streams import HeldHops, HeldRelays, Outputs
@@ -41,13 +42,15 @@ class LogService:
         self._loop = asyncio.get_running_loop()
         soon, hold, drop = self._loop.call_soon_threadsafe, executor.hold, executor.drop
         relays = HeldRelays(given.held, hold, drop, soon)
-        self.plane = DataPlane(HeldHops(given.held, hold, drop), relays, self._report)
+        channels = executor.channels
+        hops = HeldHops(given.held, hold, drop)
+        self.plane = DataPlane(hops, relays, self._report, ends_of(channels))
         notices.plane = self.plane
         self._own = OwnFile(self.plane, hold, drop, given.held.get(STREAM))
         self._feeds = Feeds(fleet, self.plane, relays, soon, self._report)
         complain = partial(notices.say, problem=True)
         self.upkeep = LogUpkeep(link, given, self.plane, notices.say, complain)
-        self.outputs = Outputs(self.plane, executor.hold_with_packet, drop, self)
+        self.outputs = Outputs(self.plane, executor.hold_with_packet, drop, self, channels, soon)
 
     def configure(self, outlets: Outlets) -> None:
         """Take over what a configuration wants of output beyond the log of each stream."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Protocol
 
+from supervisord_lite.channels.room import Channels
 from supervisord_lite.core.log import Log
 from supervisord_lite.core.spec import InstanceSpec, Route
 from supervisord_lite.core.state import Instance, live_run
@@ -20,6 +21,7 @@ from supervisord_lite.logs.capture.buffer import make_buffer
 from supervisord_lite.logs.capture.hop import Hop, make_hop
 from supervisord_lite.logs.feeds.relay import Relay, make_relay_parts
 from supervisord_lite.logs.plane import DataPlane, make_stream_pipe
+from supervisord_lite.manager.output.copies import Copies
 
 Hold = Callable[[str, int], None]
 Drop = Callable[[str], None]
@@ -37,6 +39,11 @@ def logged_streams(spec: InstanceSpec) -> Iterator[tuple[str, Log]]:
         yield f"{spec.name}/stdout", spec.stdout_log
     if spec.stderr_log is not None and spec.program.stderr.route is Route.LOG:
         yield f"{spec.name}/stderr", spec.stderr_log
+
+
+def _alike(one: Log, other: Log) -> bool:
+    """Whether a stream can go from one log to the other as it is; else its next run begins anew."""
+    return one.direct == other.direct and one.channel == other.channel
 
 
 class Audience(Protocol):
@@ -150,12 +157,21 @@ def _left(held: Mapping[str, int], prefix: str) -> dict[str, dict[str, int]]:
 class Outputs:
     """Which streams are attached to the data plane, and with which log."""
 
-    def __init__(self, plane: DataPlane, hold: Hold, drop: Drop, audience: Audience) -> None:
+    def __init__(
+        self,
+        plane: DataPlane,
+        hold: Hold,
+        drop: Drop,
+        audience: Audience,
+        channels: Channels,
+        soon: Soon,
+    ) -> None:
         self._plane = plane
         self._hold, self._drop = hold, drop
         self._audience = audience
         self._logs: dict[str, Log] = {}
         self._runs: dict[str, int] = {}  # the last that each stream was told of
+        self.copies = Copies(plane, channels, self._logs, soon)
 
     def __contains__(self, stream: str) -> bool:
         return stream in self._logs
@@ -192,7 +208,7 @@ class Outputs:
         """Have a pipe for each logged stream, and none for others."""
         wanted = dict(logged_streams(spec))
         for stream in self._attached(spec.name):
-            if stream not in wanted or wanted[stream].direct != self._logs[stream].direct:
+            if stream not in wanted or not _alike(wanted[stream], self._logs[stream]):
                 self._release(stream)
         for stream, log in wanted.items():
             if stream in self._logs:
@@ -211,7 +227,7 @@ class Outputs:
         """Take over what changed about the logs of attached streams."""
         for stream, log in logged_streams(spec):
             before = self._logs.get(stream)
-            if before and before != log and before.direct == log.direct:
+            if before and before != log and _alike(before, log):
                 self._logs[stream] = log
                 self._plane.adjust(stream, log)
                 self._audience.show(stream, log.path)
@@ -240,5 +256,6 @@ class Outputs:
         self._runs.pop(stream, None)
         self._audience.hide(stream)
         self._plane.detach(stream)
+        self.copies.detached(stream)
         if not log.direct:
             self._drop(stream)
