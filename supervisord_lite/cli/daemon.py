@@ -50,11 +50,14 @@ def check(files: Sequence[str]) -> None:
     from supervisord_lite.config.errors import Invalid
 
     try:
-        instances = compile_files(files).configuration.instances
+        compiled = compile_files(files)
     except Invalid as invalid:
         for problem in invalid.problems:
             render.complain(problem)
         sys.exit(EXIT_INVALID)
+    for warning in compiled.warnings:
+        render.complain(f"warning: {warning}")
+    instances = compiled.configuration.instances
     workers = {instance.worker for instance in instances}
     sys.stdout.write(f"ok: {len(workers)} workers, {len(instances)} instances\n")
 

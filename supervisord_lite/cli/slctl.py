@@ -7,7 +7,7 @@ part of the interface: nothing is imported here that `slctl status` does not nee
 import click
 
 import supervisord_lite
-from supervisord_lite.cli import exits, looking, ordering, render, rollouts
+from supervisord_lite.cli import channels, exits, looking, ordering, render, rollouts
 
 
 @click.group(cls=exits.Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -23,7 +23,7 @@ def slctl(ctx: click.Context, socket: str | None) -> None:
     ctx.obj = socket
 
 
-for command in (*looking.COMMANDS, *ordering.COMMANDS, rollouts.rollout):
+for command in (*looking.COMMANDS, *ordering.COMMANDS, rollouts.rollout, channels.channel):
     slctl.add_command(command)
 
 

@@ -10,6 +10,7 @@ from supervisord_lite.client.errors import Broken, NoDaemon, TimedOut
 from supervisord_lite.client.finding import find_socket, is_live
 from supervisord_lite.client.resuming import resumed
 from supervisord_lite.client.transport import Transport
+from supervisord_lite.client.wire import quoted
 
 _WAIT = 60.0
 
@@ -224,6 +225,37 @@ class Client:
         """Open every log again by its name."""
         self._daemon.post("/v1/logs/reopen", {})
 
+    # ---------------------------------------------------------------- channels
+
+    def channels(self, name: str | None = None) -> Rows:
+        """One row a channel, or the one: what it is, what is in it, who has it open."""
+        path = "/v1/channels" if name is None else _channel(name)
+        rows: Rows = self._daemon.get(path)["channels"]
+        return rows
+
+    def channel(self, name: str, use: str | None = None) -> dict[str, Any]:
+        """Open a channel here: its descriptors, and what they are, as workers are told of theirs:
+        `supervisord_lite.worker.named.Channels(client.channel("work"))["work"].put(1)`.
+        """
+        query = [] if use is None else [("use", use)]
+        return self._daemon.channel(_channel(name, "/open"), query)
+
+    def put(self, name: str, data: bytes, wait: float = 0.0) -> Any:
+        """Put a message into a queue, or bytes into a pipe; "ok" is False if there was no room for
+        all of it within `wait` seconds.
+        """
+        query = [("wait", str(wait))]
+        return self._daemon.send(_channel(name, "/put"), data, query, wait)
+
+    def get(self, name: str, wait: float = 0.0) -> Any:
+        """Take a message out of a queue, or bytes out of a pipe; None if nothing came."""
+        query = [("wait", str(wait))]
+        return self._daemon.send(_channel(name, "/get"), b"", query, wait)["message"]
+
+    def peek(self, name: str, count: int = 1) -> Any:
+        """The next "messages", which stay there, or the "values" of shared memory."""
+        return self._daemon.get(_channel(name, "/peek"), [("count", str(count))])
+
     # ---------------------------------------------------------------- the daemon
 
     def version(self) -> Any:
@@ -257,6 +289,10 @@ class Client:
     ) -> Any:
         body = {**_chosen(names, selector), "wait": wait, "timeout": timeout}
         return self._daemon.post(f"/v1/{verb}", body, timeout if wait else 0.0)
+
+
+def _channel(name: str, verb: str = "") -> str:
+    return f"/v1/channels/{quoted(name)}{verb}"
 
 
 def _choice(names: Sequence[str], selector: str | None) -> list[tuple[str, str]]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from supervisord_lite.client.connecting import connect
+from supervisord_lite.client.descriptors import receive_channel
 from supervisord_lite.client.errors import Broken, TimedOut
 from supervisord_lite.client.wire import (
     exchange,
@@ -41,6 +42,14 @@ class Transport:
     def post(self, path: str, body: Mapping[str, Any], patience: float = 0.0) -> Any:
         """`patience` is how long, in seconds, the daemon itself may wait before it answers."""
         return self._call("POST", path, json.dumps(body).encode(), patience + ANSWER_WITHIN)
+
+    def send(self, path: str, body: bytes, query: Query = (), patience: float = 0.0) -> Any:
+        """POST these bytes as they are; `patience` as in `post`."""
+        return self._call("POST", target(path, query), body, patience + ANSWER_WITHIN)
+
+    def channel(self, path: str, query: Query) -> dict[str, Any]:
+        """What is handed over there, with its descriptors."""
+        return receive_channel(self.path, target(path, query), ANSWER_WITHIN)
 
     def events(self, path: str, query: Query) -> Iterator[dict[str, str]]:
         """Server-sent events, until the daemon ends the stream. Raises `Broken` if it is cut."""

@@ -14,11 +14,12 @@ _SAFE = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234567
 
 
 def target(path: str, query: Sequence[tuple[str, str]]) -> str:
-    pairs = "&".join(f"{_quoted(key)}={_quoted(value)}" for key, value in query)
+    pairs = "&".join(f"{quoted(key)}={quoted(value)}" for key, value in query)
     return f"{path}?{pairs}" if pairs else path
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """As it may stand in a request target."""
     return "".join(
         chr(byte) if byte in _SAFE else f"%{byte:02X}"
         for byte in text.encode("utf-8", "surrogateescape")

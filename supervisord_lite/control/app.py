@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from supervisord_lite.control import feeds, looking, ordering
+from supervisord_lite.control import channels, feeds, looking, ordering
 from supervisord_lite.control.access import Peer, Right, rights_of
 from supervisord_lite.control.context import Context, Handler, answer
 from supervisord_lite.control.logs import LogAccess, Unreadable
@@ -65,6 +65,12 @@ ENDPOINTS = (
     Endpoint("POST", "/v1/reload", Right.ADMINISTER, ordering.reload),
     Endpoint("GET", "/v1/logs", Right.READ_LOGS, looking.logs),
     Endpoint("GET", "/v1/feeds", Right.OBSERVE, feeds.feeds),
+    Endpoint("GET", "/v1/channels", Right.OBSERVE, channels.channels),
+    Endpoint("GET", "/v1/channels/{name}", Right.OBSERVE, channels.channel),
+    Endpoint("POST", "/v1/channels/{name}/put", Right.OPERATE, channels.put),
+    Endpoint("POST", "/v1/channels/{name}/get", Right.OPERATE, channels.get),
+    Endpoint("GET", "/v1/channels/{name}/peek", Right.READ_LOGS, channels.peek),
+    Endpoint("GET", "/v1/channels/{name}/open", Right.OPERATE, channels.descriptors),
     Endpoint("POST", "/v1/logs/reopen", Right.OPERATE, ordering.reopen_logs),
     Endpoint("POST", "/v1/shutdown", Right.ADMINISTER, ordering.shutdown),
     Endpoint("POST", "/v1/leave", Right.ADMINISTER, ordering.leave),

@@ -6,8 +6,10 @@ connection and is noticed by nobody else.
 """
 
 import asyncio
+import os
 import select
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -16,7 +18,7 @@ from urllib.parse import unquote_to_bytes
 import h11
 
 from supervisord_lite.control.access import Peer
-from supervisord_lite.control.exchange import Application, Exchange, Scope, refusal
+from supervisord_lite.control.exchange import UPGRADE, Application, Exchange, Scope, refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +132,16 @@ class Connection(asyncio.Protocol):
         except TimeoutError:
             self._transport.abort()
             raise
+
+    async def hand_over(self, payload: bytes, descriptors: Sequence[int]) -> None:
+        headers = [("connection", "upgrade"), ("upgrade", UPGRADE)]
+        await self.transmit(h11.InformationalResponse(status_code=101, headers=headers))
+        if self._transport.get_write_buffer_size():  # it does not read: nothing can be in order
+            self._transport.abort()
+            raise ConnectionResetError
+        own = os.dup(self._transport.get_extra_info("socket").fileno())
+        with socket.socket(fileno=own) as connection:
+            socket.send_fds(connection, [payload], list(descriptors), socket.MSG_DONTWAIT)
 
     def finished(self) -> None:
         self._task = None

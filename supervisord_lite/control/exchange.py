@@ -2,18 +2,24 @@
 
 Speaks ASGI (asgi.readthedocs.io, HTTP 2.4) to the application. The body is whole before the
 application is asked. It knows no sockets: `Wire` takes what is to be sent.
+
+Beyond ASGI, an application may send one message of type HAND_OVER instead of an answer to a request
+that asked for it by `Upgrade: descriptors`: `payload`, with `descriptors` that stay its own.
 """
 
 import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
 from typing import Any, Protocol
 
 import h11
 
 _log = logging.getLogger(__name__)
+
+HAND_OVER = "supervisord_lite.hand_over"
+UPGRADE = "descriptors"
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -28,6 +34,9 @@ class Wire(Protocol):
 
     async def transmit(self, *events: h11.Event) -> None:
         """Send, and wait until the peer has room. Raises OSError when the connection is gone."""
+
+    async def hand_over(self, payload: bytes, descriptors: Sequence[int]) -> None:
+        """Switch protocols, send this, and nothing more. Raises OSError."""
 
     def finished(self) -> None:
         """The exchange is over; what was not sent of its answer will not be."""
@@ -85,6 +94,10 @@ class Exchange:
         return {"type": "http.disconnect"}
 
     async def _send(self, message: Message) -> None:
+        if message["type"] == HAND_OVER:
+            self._begun = self._complete = True
+            await self._transmit(self._wire.hand_over(message["payload"], message["descriptors"]))
+            return
         if message["type"] == "http.response.start":
             self._head = h11.Response(
                 status_code=message["status"], headers=list(message.get("headers", []))
@@ -99,8 +112,11 @@ class Exchange:
         if not message.get("more_body", False):
             events.append(h11.EndOfMessage())
             self._complete = True
+        await self._transmit(self._wire.transmit(*events))
+
+    async def _transmit(self, sending: Awaitable[None]) -> None:
         try:
-            await self._wire.transmit(*events)
+            await sending
         except OSError:
             self._lost = True
             raise

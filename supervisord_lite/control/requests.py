@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from supervisord_lite.control.when import moment
+from supervisord_lite.core.channel import Use
 from supervisord_lite.manager.naming import Choice
 from supervisord_lite.manager.output.lines import Form, Matcher, Reading
 
@@ -20,6 +21,7 @@ _DEFAULT_WAIT = 60.0
 _MOST_NAMES = 10_000
 _MOST_INSTANCES = 1_000_000
 _MOST_LINES = 100_000
+_MOST_MESSAGES = 1000
 _LINES = "10"
 _LINE_KEYS = frozenset({"since", "until", "grep", "format"})
 _LOG_KEYS = {"name", "selector", "stream", "lines", "follow", "cursor", *_LINE_KEYS}
@@ -117,6 +119,31 @@ def read_choice(query: Sequence[tuple[str, str]]) -> Choice:
 
 def read_no_query(query: Sequence[tuple[str, str]]) -> None:
     _allow((key for key, _ in query), set())
+
+
+def read_channel_wait(query: Sequence[tuple[str, str]]) -> float:
+    """For how many seconds to try; without a word, once."""
+    _allow((key for key, _ in query), {"wait"})
+    text = dict(query).get("wait", "0")
+    try:
+        return _seconds(float(text))
+    except ValueError:
+        raise BadRequest(f"cannot take wait {_shown(text)}: it is seconds") from None
+
+
+def read_channel_count(query: Sequence[tuple[str, str]]) -> int:
+    """How many messages to show."""
+    _allow((key for key, _ in query), {"count"})
+    return _whole("count", dict(query).get("count", "1"), _MOST_MESSAGES)
+
+
+def read_channel_use(query: Sequence[tuple[str, str]]) -> Use:
+    """What a channel is opened for; without a word, whatever its type is for."""
+    _allow((key for key, _ in query), {"use"})
+    text = dict(query).get("use", Use.SHARE)
+    if text not in set(Use):
+        raise BadRequest(f"cannot take use {_shown(text)}: it is one of {', '.join(Use)}")
+    return Use(text)
 
 
 def read_log_query(
