@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "config": {"core"},
     "linux": set(),
     "keeper": {"linux"},
-    "channels": {"core.spec", "linux"},
+    "channels": {"core.channel", "core.handing", "core.spec", "linux"},
     "logs": {"core.log", "linux"},
     "manager": {"core", "keeper.protocol", "linux", "channels", "logs"},
     "control": {"core", "manager"},

@@ -281,9 +281,15 @@ def test_reloads_leak_nothing(daemon: Daemon) -> None:
     memory = [_memory(pid) for pid in (daemon.keeper, daemon.manager)]
     for _ in range(rounds):
         cycle()
-    until(lambda: [_descriptors(pid) for pid in (daemon.keeper, daemon.manager)] == before)
+    until(lambda: _are_no_more_than(before, daemon))
     after = [_memory(pid) for pid in (daemon.keeper, daemon.manager)]
     assert all(now - then < 8 * 2**20 for now, then in zip(after, memory, strict=True))
+
+
+def _are_no_more_than(before: list[int], daemon: Daemon) -> bool:
+    """Before, one more may have been open for an instant."""
+    now = [_descriptors(pid) for pid in (daemon.keeper, daemon.manager)]
+    return all(one <= then for one, then in zip(now, before, strict=True))
 
 
 def _descriptors(pid: int) -> int:

@@ -11,6 +11,7 @@ import re
 import shutil
 import signal
 import socket
+import subprocess
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,7 +24,7 @@ from tests.cli.conftest import DEADLINE, until
 from tests.daemon.conftest import Daemon
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-PORTS = ("PORT", "DB_PORT", "WEB_PORT", "REFERENCE_PORT")
+PORTS = ("PORT", "DB_PORT", "WEB_PORT", "REFERENCE_PORT", "HTTP_PORT", "UDP_PORT")
 HOME = "supervisor: {runtime_dir: d, state_dir: s}\nworkers: {}\ninclude: "
 
 
@@ -62,6 +63,11 @@ class Shipped(Daemon):
         """Whether a log has these lines, one after the other."""
         path = self.directory / "logs" / log
         return lambda: path.exists() and "\n".join(lines) in path.read_text()
+
+    def text(self, log: str) -> str:
+        """What a log says so far."""
+        path = self.directory / "logs" / log
+        return path.read_text() if path.exists() else ""
 
 
 def free_port() -> int:
@@ -202,6 +208,64 @@ def test_logs(shipped: Shipped) -> None:
     until(lambda: '"worker":"web"' in shipped.output())
     until(lambda: '"state":"RUNNING"' in (logs / "logs.daemon.log").read_text())
     shipped.kill_manager()
+    shipped.stop()
+
+
+def test_pipeline(shipped: Shipped) -> None:
+    """Lines come through both pipes whoever dies, and jobs come from outside."""
+    shipped.boot("pipeline")
+    names = ("numbers", "upper", "totals", "worker")
+    shipped.await_states(**dict.fromkeys(names, "RUNNING"))
+    until(shipped.says("pipeline.totals.0.log", "1: LINE 1", "2: LINE 2"))
+    assert shipped.says("pipeline.upper.log", "LINE 1", "LINE 2")()
+    subprocess.run(
+        ["sh", "-c", "echo a job > run/jobs.fifo"],
+        cwd=shipped.directory,
+        check=True,
+        timeout=DEADLINE,
+    )
+    logs = shipped.directory / "logs"
+    until(lambda: any("- a job" in log.read_text() for log in logs.glob("pipeline.worker.*")))
+    shipped.client.signal(["numbers"], "HUP")
+    until(shipped.says("pipeline.numbers.err", "beginning anew"))
+    before = shipped.pid("upper")
+    os.kill(before, signal.SIGKILL)
+    shipped.until(lambda: shipped.pid("upper") != before)
+    shipped.kill_manager()
+    shipped.client.stop(["numbers", "upper"])
+    until(shipped.says("pipeline.totals.0.log", "that is all"))
+    shipped.stop()
+
+
+def test_queue(shipped: Shipped) -> None:
+    """Jobs are done, counted and asked for, also after a worker was killed at one."""
+    shipped.boot("queue")
+    names = ("produce", "resize", "collect", "ask")
+    shipped.await_states(**dict.fromkeys(names, "RUNNING"))
+    until(lambda: re.search(r"[1-9]\d* are done", shipped.text("queue.ask.0.log")))
+    os.kill(shipped.pid("resize:0"), signal.SIGKILL)
+    shipped.kill_manager()
+    count = len(shipped.text("queue.collect.0.log").splitlines())
+    until(lambda: len(shipped.text("queue.collect.0.log").splitlines()) > count + 5)
+    shipped.client.stop(["produce"])
+    until(lambda: "jobs were put" in shipped.text("queue.produce.0.log"))
+    shipped.stop()
+
+
+def test_sockets(shipped: Shipped) -> None:
+    """All sockets are served, and who connects while nobody serves waits."""
+    shipped.boot("sockets")
+    shipped.await_states(web="RUNNING", numbered="RUNNING", datagrams="RUNNING")
+    assert (shipped.directory / "run/admin.sock").is_socket()
+    shipped.client.stop(["web", "numbered"])
+    with socket.create_connection(("127.0.0.1", shipped.ports["HTTP_PORT"]), DEADLINE) as client:
+        client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        shipped.client.start(["web"])
+        with client.makefile() as answer:
+            assert "answered by process" in answer.read()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.sendto(b"hello", ("127.0.0.1", shipped.ports["UDP_PORT"]))
+    until(shipped.says("sockets.datagrams.0.log", "hello"))
     shipped.stop()
 
 
