@@ -29,7 +29,7 @@ def mend(parts: Parts) -> bool:
 def adjust(kind: Pipe, parts: Parts) -> None:
     """Beyond the user's quota the pipe works as it is."""
     if kind.size is not None:
-        pipes.enlarge(parts[READ], kind.size)
+        pipes.resize(parts[READ], kind.size)
 
 
 def write_end(parts: Parts) -> int:

@@ -44,7 +44,7 @@ def mend(parts: Parts) -> bool:
 
 def adjust(kind: Fifo, parts: Parts) -> None:
     if kind.size is not None:
-        pipes.enlarge(parts[BOTH], kind.size)
+        pipes.resize(parts[BOTH], kind.size)
     set_access(parts[BOTH], kind.access)
 
 

@@ -39,7 +39,12 @@ def waiting(fd: int) -> int:
     return int(_INT.unpack(answer)[0])
 
 
-def enlarge(fd: int, size: int) -> None:
+def size(fd: int) -> int:
+    """How many bytes the buffer holds at most."""
+    return fcntl.fcntl(fd, fcntl.F_GETPIPE_SZ)
+
+
+def resize(fd: int, size: int) -> None:
     """Ask for a buffer of `size` bytes; the pipe stays as it is where that is refused."""
     with suppress(OSError):
         fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, size)

@@ -104,7 +104,7 @@ class PipeDoor:
     def peek(self, most: int) -> list[Message] | None:
         source, copy = os.pipe()
         try:
-            pipes.enlarge(copy, 16 * _PIECE)
+            pipes.resize(copy, 16 * _PIECE)
             data = os.read(source, splice.tee(self._read, copy, _PIECE)) if self._waiting() else b""
         finally:
             os.close(source)

@@ -108,7 +108,7 @@ def test_one_that_is_fuller_than_allowed_now_takes_nothing(
     memory: int, pipe: tuple[int, int]
 ) -> None:
     """`max_line` was lowered while the log could not be written."""
-    pipes.enlarge(pipe[1], SIZE)
+    pipes.resize(pipe[1], SIZE)
     with closing(Buffer(memory, SIZE)) as buffer:
         while take(buffer, pipe, b"x" * 65536):
             pass

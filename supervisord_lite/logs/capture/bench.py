@@ -9,6 +9,7 @@ from supervisord_lite.logs.capture.growth import Growths
 from supervisord_lite.logs.capture.hop import Passage
 from supervisord_lite.logs.capture.mover import Mover
 from supervisord_lite.logs.capture.timeouts import Timeouts
+from supervisord_lite.logs.capture.widths import Widths
 from supervisord_lite.logs.event import LogEvent
 from supervisord_lite.logs.feeds.tap import Openings
 from supervisord_lite.logs.files.index import OpenIndexes
@@ -32,6 +33,7 @@ class Bench:
     alarms: Alarms
     growths: Growths
     timeouts: Timeouts
+    widths: Widths = field(default_factory=Widths)
     mover: Mover = field(default_factory=Mover)
     indexes: OpenIndexes = field(default_factory=OpenIndexes)
     retries: set[Retryable] = field(default_factory=set)

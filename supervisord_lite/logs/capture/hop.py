@@ -49,7 +49,7 @@ class HopStore(Protocol):
 def make_hop() -> Hop:
     """A fresh, empty hop."""
     read, write = pipes.make()
-    pipes.enlarge(write, SIZE)
+    pipes.resize(write, SIZE)
     owner = os.memfd_create("owner-word", os.MFD_CLOEXEC)
     os.ftruncate(owner, _PAGE)
     return Hop(read, write, owner)

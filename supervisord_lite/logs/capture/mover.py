@@ -17,7 +17,7 @@ class Mover:
 
     def __init__(self) -> None:
         self._read, self._write = pipes.make()
-        pipes.enlarge(self._write, hop.SIZE)
+        pipes.resize(self._write, hop.SIZE)
 
     def peek(self, source: int, count: int) -> bytes:
         """Up to `count` of the bytes that wait in a pipe, which keeps them."""

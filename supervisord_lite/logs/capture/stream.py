@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from supervisord_lite.core.log import Log, OnFull
 from supervisord_lite.linux import pipes
 from supervisord_lite.logs import poller
-from supervisord_lite.logs.capture import hop
+from supervisord_lite.logs.capture import hop, widths
 from supervisord_lite.logs.capture.bench import Bench
 from supervisord_lite.logs.capture.hop import Hop, Passage
 from supervisord_lite.logs.capture.losses import Losses
@@ -26,7 +26,6 @@ from supervisord_lite.logs.feeds.relay import Relay
 from supervisord_lite.logs.feeds.tap import Tap
 from supervisord_lite.logs.files.file import LogFile
 
-_FULL = 64 * 1024  # bytes that a pipe of the default size holds
 _FILLS = 4  # that a flooding stream may move before others have their turn
 
 Wakes = Mapping[str, tuple[Callable[[], None], ...]]
@@ -75,6 +74,7 @@ class Stream:
         """Start to log."""
         self.bench = bench
         bench.poller.add(self._pipe, poller.IN, self._readable)
+        bench.widths.enter(self._pipe)
         self._open_tap()
         if self.trouble:
             bench.retries.add(self)
@@ -190,6 +190,7 @@ class Stream:
     def part(self) -> None:
         """Let go of log and tap, and leave in the pipe what is there: a lane is left."""
         self.bench.poller.remove(self._pipe)
+        self.bench.widths.leave(self._pipe)
         self.bench.retries.discard(self)
         if self._shaping:
             self._shaping.forget_timeouts()
@@ -215,8 +216,9 @@ class Stream:
 
     def _readable(self, _events: int) -> None:
         for _ in range(_FILLS):
-            if self._turn() < _FULL:
+            if self._turn() < widths.DEFAULT:
                 break
+            self.bench.widths.full(self._pipe)
 
     def _turn(self, most: int = hop.SIZE) -> int:
         """Move at most one fill of the pipe; answers the bytes that left it, dropped ones too."""

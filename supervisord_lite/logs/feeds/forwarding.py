@@ -39,7 +39,7 @@ Report = Callable[[LogEvent], None]
 
 def longest_through(relay: Relay) -> int:
     """How long a line may be that fits the relay, whatever becomes of it; enlarges the relay."""
-    pipes.enlarge(relay.pipe, _RELAY)
+    pipes.resize(relay.pipe, _RELAY)
     return (relay.capacity - _HEADING) // _GROWTH
 
 

@@ -12,7 +12,6 @@ It says "filling" before the empty pipe is filled, and "passing" with the new po
 An empty page: nobody is being fed.
 """
 
-import fcntl
 import os
 from collections.abc import Callable, Iterator
 from typing import Protocol
@@ -43,7 +42,7 @@ class Relay:
     @property
     def capacity(self) -> int:
         """Bytes that fit at most."""
-        return fcntl.fcntl(self.pipe, fcntl.F_GETPIPE_SZ)
+        return pipes.size(self.pipe)
 
     @property
     def pages(self) -> int:
