@@ -26,6 +26,7 @@ from supervisord_lite.logs.feeds.relay import Relay
 from supervisord_lite.logs.feeds.tap import Tap
 from supervisord_lite.logs.files.file import LogFile
 
+_LOOKED_AT = 64 * 1024  # bytes at a time, where they are: what comes at once costs memory
 _FILLS = 4  # that a flooding stream may move before others have their turn
 
 Wakes = Mapping[str, tuple[Callable[[], None], ...]]
@@ -242,7 +243,7 @@ class Stream:
             self._taken += count
         elif self._shaping:
             with self._counting:
-                count = self._shaping.fill(self._pipe, most)
+                count = self._shaping.fill(self._pipe, min(most, _LOOKED_AT))
                 self._taken += count
             self._shaping.write(target)
         elif isinstance(target, Sink):
