@@ -29,6 +29,7 @@ from supervisord_lite.core.state import (
     Fault,
     Instance,
     Stopped,
+    has_left,
 )
 from supervisord_lite.core.values import replace
 
@@ -136,8 +137,7 @@ def _rest(instance: Instance, orders: tuple[Command, ...], why: str) -> Step:
 
 def leave(instance: Instance) -> tuple[Command, ...]:
     """A retired instance of which nothing is left any more leaves for good."""
-    gone = instance.retiring and isinstance(instance.state, Stopped) and not instance.hooks
-    return (Forget(instance.spec.name),) if gone else ()
+    return (Forget(instance.spec.name),) if has_left(instance) else ()
 
 
 def _post_stop(

@@ -287,6 +287,11 @@ def live_run(state: State) -> int | None:
     return state.run if type(state) in _LIVE else None  # type: ignore[union-attr]
 
 
+def has_left(instance: Instance) -> bool:
+    """Whether it was removed from the configuration, and nothing of it is left."""
+    return instance.retiring and isinstance(instance.state, Stopped) and not instance.hooks
+
+
 def is_busy(instance: Instance) -> bool:
     """Whether it has a process, its own or a hook's."""
     return bool(instance.hooks) or type(instance.state) in _LIVE

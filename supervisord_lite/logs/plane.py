@@ -36,6 +36,7 @@ __all__ = ["DataPlane", "Hop", "HopStore", "LogEvent", "StreamStatus", "make_hop
 Wake = Callable[[], None]
 Ends = Callable[[str], int | None]  # an end of a channel (`write_end`); None: it has no writers
 
+_OWN = "stream "  # and its name: the hop of a stream that waits for its log
 _COPIES = "copy "  # before the names of the streams that hops for copies belong to
 
 
@@ -78,6 +79,7 @@ class DataPlane:
         self._lanes: dict[str, Lane] = {}
         self._places: dict[str, str] = {}  # directory of a log: place of its lane
         self._streams: dict[str, tuple[Stream, Lane]] = {}
+        self._leaving: set[str] = set()
         self._taps: dict[str, tuple[Log, Relay]] = {}
         self._wakes: dict[str, tuple[Wake, ...]] = {}
         self._direct = DirectLogs(self._lane, self._wake)
@@ -104,6 +106,9 @@ class DataPlane:
                 self._direct.watch(stream)
             return
         lane = self._lane(log.path)
+        if stream in self._leaving:  # it begins anew, and not with what the lane still looks at
+            self._leaving.discard(stream)
+            self._hops.drop_buffer(stream)
         attached = self._make(stream, pipe, log)
         attached.run = run
         self._streams[stream] = attached, lane
@@ -122,16 +127,27 @@ class DataPlane:
             self._streams[stream] = attached, target
         target.tell(attached, partial(attached.adjust, log, held))
 
-    def detach(self, stream: str) -> None:
-        """Log what is in the pipe now, then let go of the stream."""
+    def detach(self, stream: str, done: Callable[[], object] = lambda: None) -> None:
+        """Log what is in the pipe now, let go of the stream, and call `done`, in any thread. What
+        holds its bytes until then stays until `forget`.
+        """
         if stream in self._direct:
             self._direct.detach(stream)
             self._wake(stream)
+            done()
             return
         attached, lane = self._streams.pop(stream)
         self._drop_relay(stream)
+        self._leaving.add(stream)
+        lane.leave(attached, done)
+
+    def forget(self, stream: str) -> None:
+        """Let go of what was held for a stream that is done, and was not attached again."""
+        self._leaving.discard(stream)
         self._hops.drop_buffer(stream)
-        lane.leave(attached)
+        for key in self._hops.held():
+            if key.rpartition(" ")[0] in (f"{_OWN}{stream}", f"{_COPIES}{stream}"):
+                self._hops.drop(key)
 
     def began(self, stream: str, run: int) -> None:
         """What comes from now on is of `run`. To be called before the run is spawned."""
@@ -276,7 +292,7 @@ class DataPlane:
 
     def _held(self, stream: str, log: Log) -> Held:
         waits = log.on_full is OnFull.BLOCK and not shaping(log) and log.channel is None
-        own = self._fresh_hop(f"stream {stream}") if waits else None
+        own = self._fresh_hop(f"{_OWN}{stream}") if waits else None
         needed = shaping(log) or self._hops.has_buffer(stream)
         buffer = self._hops.buffer(stream) if needed else None
         return Held(own, buffer, self._relay(stream, log))

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from supervisord_lite.channels.room import Channels
-from supervisord_lite.core.command import Finish
+from supervisord_lite.core.command import Finish, Forget
 from supervisord_lite.core.event import (
     Configured,
     Hastened,
@@ -65,7 +65,7 @@ class Manager:
         self._greeted = False
         self._ending = False
         self._tasks: set[asyncio.Task[Any]] = set()
-        fleet, compiled = restored(
+        fleet, compiled, self._left = restored(
             given.records,
             held=bool(given.greeting.get("hold")),
             as_init=given.greeting.get("keeper") == 1,
@@ -117,7 +117,7 @@ class Manager:
         executor.outputs = logs.outputs
         if executor.compiled is not None:
             logs.configure(executor.compiled.configuration.outlets)
-        logs.take_over(self._fleet.instances.values(), given)
+        logs.take_over((*self._fleet.instances.values(), *self._left), given)
         return logs
 
     def start(self, facts: list[Packet]) -> None:
@@ -132,6 +132,7 @@ class Manager:
         # As they were remembered, before anything is ordered again: what runs have must be known.
         for instance in self._fleet.instances.values():
             care.follow(instance)
+        self._executor.carry_out([Forget(one.spec.name) for one in self._left])
         self._core.recover(dict(care.wishes()))
         care.settle()
         self._clock.start()

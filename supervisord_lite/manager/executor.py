@@ -59,6 +59,7 @@ class Executor:
         self._link = link
         self._fleet = fleet
         self._held: list[tuple[Order, int]] = []
+        self._leaving: set[str] = set()  # instances that are to be forgotten soon
         self.outputs: Outputs
         self.channels: Channels
         self.care: Care
@@ -98,7 +99,10 @@ class Executor:
         if isinstance(command, Forget):
             return self._forget(command.instance)
         order = self._order(command)
-        return () if order is None else (order,)
+        orders = () if order is None else (order,)
+        if isinstance(command, Remember) and command.instance in self._leaving:  # it comes back
+            return (*self._forgotten(command.instance), *orders)
+        return orders
 
     def _order(self, command: Command) -> Order | None:
         """Do what of a command is to be done here first; answer the keeper's part in it."""
@@ -159,9 +163,20 @@ class Executor:
             return order | {"streams": [f"refused:{error.errno or 0}"]}
         return order
 
-    def _forget(self, instance: str) -> list[Order]:
+    def _forget(self, instance: str) -> Sequence[Order]:
+        """Its record stays until all is logged that it said: by that, a manager that comes after a
+        SIGKILL knows whose bytes are left, and where they belong.
+        """
+
+        def logged() -> None:
+            self._link.order(self._forgotten(instance))
+
+        self._leaving.add(instance)
+        return () if self.outputs.release(instance, logged) else self._forgotten(instance)
+
+    def _forgotten(self, instance: str) -> list[Order]:
         """Also the numbers of its hooks' runs: what comes back by this name begins at 1 again."""
-        self.outputs.release(instance)
+        self._leaving.discard(instance)
         names = (instance, *(hook_name(point, instance) for point in HookPoint))
         return [_remember(name, None) for name in names]
 

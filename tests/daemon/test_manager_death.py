@@ -3,6 +3,7 @@
 import contextlib
 import os
 import random
+import shutil
 import signal
 import sys
 import time
@@ -178,6 +179,40 @@ def test_random_kills_lose_no_byte(daemon: Daemon) -> None:
     daemon.until(lambda: all(len(daemon.log(f"writer:{n}")) >= len(expected) for n in range(3)))
     assert all(daemon.log(f"writer:{number}") == expected for number in range(3))
     assert [daemon.pid(f"writer:{number}") for number in range(3)] == pids
+
+
+LAST_WORDS = """
+import os, signal, time
+signal.signal(signal.SIGTERM, lambda *_: (os.write(1, b"x" * 59999 + b"\\n"), os._exit(0)))
+print("up", flush=True)
+while True:
+    time.sleep(1)
+"""
+
+
+RULES: tuple[dict[str, str], ...] = ({}, {"format": "json"}, {"on_full": "block"})
+
+
+@pytest.mark.soak
+def test_last_words_of_removed_workers_are_logged(daemon: Daemon) -> None:
+    """A reload removes them, and the manager is killed while they say the last they have to say:
+    the next one logs that, and only then forgets them.
+    """
+    command = [sys.executable, "-c", LAST_WORDS]
+    removed = {f"w{n}": {"command": command, "stdout": RULES[n % len(RULES)]} for n in range(9)}
+    for _ in range(30 if os.environ.get("SOAK") == "1" else 2):
+        daemon.run({"stays": {"command": SLEEP}, **removed})
+        daemon.until(lambda: all("up" in daemon.log(f"{name}:0") for name in removed))
+        manager = daemon.manager
+        daemon.configure({"stays": {"command": SLEEP}})
+        daemon.signal(signal.SIGHUP)
+        daemon.until(lambda: any(len(daemon.log(f"{name}:0")) > 1000 for name in removed))
+        time.sleep(random.uniform(0.0, 0.03))
+        os.kill(manager, signal.SIGKILL)
+        daemon.until(lambda: [row["name"] for row in daemon.client.workers()] == ["stays:0"])
+        assert [daemon.log(f"{name}:0").count("x") for name in removed] == [59999] * 9
+        daemon.end()
+        shutil.rmtree(daemon.directory / "logs")
 
 
 FAST = """

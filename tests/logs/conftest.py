@@ -45,6 +45,11 @@ class Hops:
         if stream in self.buffers:
             os.close(self.buffers.pop(stream))
 
+    def drop(self, key: str) -> None:
+        hop = self.made.pop(key)
+        for fd in (hop.read, hop.write, hop.owner):
+            os.close(fd)
+
     def close(self) -> None:
         for fd in self.buffers.values():
             os.close(fd)

@@ -41,6 +41,8 @@ class Inherited:
 
     def drop_buffer(self, stream: str) -> None: ...
 
+    def drop(self, key: str) -> None: ...
+
 
 class NoRelays:
     def get(self, stream: str) -> Relay:

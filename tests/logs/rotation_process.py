@@ -50,6 +50,8 @@ class OneHop:
 
     def drop_buffer(self, stream: str) -> None: ...
 
+    def drop(self, key: str) -> None: ...
+
 
 class NoRelays:
     def get(self, stream: str) -> Relay:

@@ -31,7 +31,7 @@ class HopStore(Protocol):
     """Where hops are kept alive: each must be held by another process before `get` returns.
 
     `get` answers the hop held under `key`, or a fresh one that is held from now on; `held` all
-    those that a data plane before this one left; `buffer` the one that the stream has (see
+    that there are; `buffer` the one that the stream has (see
     `buffer`), or a fresh one. All are called in the caller's thread only.
     """
 
@@ -44,6 +44,8 @@ class HopStore(Protocol):
     def has_buffer(self, stream: str) -> bool: ...
 
     def drop_buffer(self, stream: str) -> None: ...
+
+    def drop(self, key: str) -> None: ...
 
 
 def make_hop() -> Hop:

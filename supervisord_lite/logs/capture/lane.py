@@ -66,8 +66,8 @@ class Lane:
         """Take over a stream that no lane has."""
         self.post(lambda: self._take_in(stream))
 
-    def leave(self, stream: Stream) -> None:
-        """Log what is in the stream's pipe now, and let go of it."""
+    def leave(self, stream: Stream, done: Callable[[], object]) -> None:
+        """Log what is in the stream's pipe now, let go of it, and call `done`."""
 
         def order() -> None:
             stream.finish()
@@ -75,6 +75,7 @@ class Lane:
             stream.grew()  # who follows it finds that it is over
             self._let_go(stream)
             stream.close()
+            done()
 
         self.tell(stream, order)
 

@@ -94,6 +94,12 @@ class HeldHops:
             self._drop(f"{_BUFFER}{stream}")
             os.close(buffer)
 
+    def drop(self, key: str) -> None:
+        hop = self._hops.pop(key)
+        for part in ("owner", "write", "read"):
+            self._drop(f"{_HOP}{key}/{part}")
+            os.close(getattr(hop, part))
+
 
 class HeldRelays:
     """Relays that the keeper holds. `soon` has a function called in this thread, from any."""
@@ -171,6 +177,8 @@ class Outputs:
         self._audience = audience
         self._logs: dict[str, Log] = {}
         self._runs: dict[str, int] = {}  # the last that each stream was told of
+        self._soon = soon
+        self._leaving: dict[str, object] = {}  # tells a release of a stream from an earlier one
         self.copies = Copies(plane, channels, self._logs, soon)
 
     def __contains__(self, stream: str) -> bool:
@@ -237,10 +245,20 @@ class Outputs:
         for stream in self._attached(instance):
             self._plane.ended(stream, run)
 
-    def release(self, instance: str) -> None:
-        """The instance is no more."""
+    def release(self, instance: str, done: Callable[[], None]) -> bool:
+        """The instance is no more. `done` is called once all that it said is logged, unless it
+        comes back before; False: it is already, or was nothing.
+        """
+        left = {stream for stream in self._attached(instance) if not self._logs[stream].direct}
+
+        def logged(stream: str) -> None:
+            left.discard(stream)
+            if not left:
+                done()
+
         for stream in self._attached(instance):
-            self._release(stream)
+            self._release(stream, partial(logged, stream))
+        return bool(left)
 
     def _attached(self, instance: str) -> list[str]:
         streams = (f"{instance}/stdout", f"{instance}/stderr")
@@ -248,14 +266,26 @@ class Outputs:
 
     def _attach(self, stream: str, pipe: int | None, log: Log) -> None:
         self._logs[stream] = log
+        if pipe is not None:  # and is held in place of the one before
+            self._leaving.pop(stream, None)
         self._plane.attach(stream, pipe, log, self._runs.get(stream))
         self._audience.show(stream, log.path)
 
-    def _release(self, stream: str) -> None:
+    def _release(self, stream: str, then: Callable[[], None] = lambda: None) -> None:
         log = self._logs.pop(stream)
         self._runs.pop(stream, None)
         self._audience.hide(stream)
-        self._plane.detach(stream)
+        if log.direct:
+            self._plane.detach(stream)
+        else:
+            ticket = self._leaving[stream] = object()
+            self._plane.detach(stream, partial(self._soon, self._released, stream, ticket, then))
         self.copies.detached(stream)
-        if not log.direct:
+
+    def _released(self, stream: str, ticket: object, then: Callable[[], None]) -> None:
+        """All that came through its pipe is logged: nobody needs it any more."""
+        if self._leaving.get(stream) is ticket:
+            del self._leaving[stream]
+            self._plane.forget(stream)
             self._drop(stream)
+            then()
