@@ -4,11 +4,14 @@ They answer to the interface of `multiprocessing.Lock` and `RLock`, but belong t
 has them: another one can not release them.
 """
 
-from typing import Any, Self
+from collections.abc import Callable
+from typing import Any, Self, TypeVar
 
 from supervisord_lite.worker.mutex import Mutex, mutex_on
 from supervisord_lite.worker.opening import open_again
 from supervisord_lite.worker.owned import Owned
+
+_Result = TypeVar("_Result")
 
 
 class Lock:
@@ -29,6 +32,10 @@ class Lock:
     def is_mine(self) -> bool:
         """Whether the thread that asks holds it."""
         return self._mutex.is_mine()
+
+    def during(self, work: Callable[[], _Result]) -> _Result:
+        """What `work` returns, done while this thread holds it, whether it did before or not."""
+        return work() if self.is_mine() else self._mutex.during(work)
 
     def __enter__(self) -> Self:
         self.acquire()

@@ -41,7 +41,7 @@ def apart(message: bytes) -> tuple[bytes, int]:
 def unpacked(message: bytes, fd: int | None) -> Any:
     """What the message carries; the memfd that came along stays open. Raises ValueError."""
     kind, body = message[:1], message[1:]
-    if kind in (b"B", b"P") and fd is not None:
+    if kind in (b"B", b"P") and body.isdigit():
         body = _contents(fd, int(body))
     elif kind not in (b"b", b"p"):
         raise ValueError(f"cannot read a message that begins with {message[:8]!r}")
@@ -58,12 +58,20 @@ def _pickled(item: Any) -> bytes:
     return bytes(reduction.ForkingPickler.dumps(item))
 
 
-def _contents(fd: int, length: int) -> bytes:
+def _contents(fd: int | None, length: int) -> bytes:
+    if fd is None:  # the kernel leaves out what it finds no number for
+        raise ValueError(
+            f"cannot read a message of {length} bytes: its file did not come with it"
+            " (too many open files?)"
+        )
+    size = os.fstat(fd).st_size
+    if size < length:
+        raise ValueError(f"cannot read a message of {length} bytes: its file has {size}")
     parts, position = [], 0
     while position < length:
         part = os.pread(fd, length - position, position)
         if not part:
-            raise ValueError(f"cannot read a message of {length} bytes: it has {position}")
+            raise ValueError(f"cannot read a message of {length} bytes: its file became shorter")
         parts.append(part)
         position += len(part)
     return parts[0] if len(parts) == 1 else b"".join(parts)

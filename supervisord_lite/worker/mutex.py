@@ -6,10 +6,14 @@ the kernel releases when its holder dies.
 
 import fcntl
 import threading
-from typing import Self
+from collections.abc import Callable
+from typing import TypeVar
 
 from supervisord_lite.worker.opening import Opening, lock_now, request
 from supervisord_lite.worker.retrying import deadline_of, left_until, retry
+
+_LONGEST = threading.TIMEOUT_MAX  # seconds that a lock of threads can be waited for
+_Result = TypeVar("_Result")
 
 
 class Mutex:
@@ -35,41 +39,51 @@ class Mutex:
 
     def acquire(self, block: bool = True, timeout: float | None = None) -> bool:
         """Take it; without `block`, or when the timeout, in seconds, is over, False."""
-        if block and timeout is None:
-            self.__enter__()
-            return True
+        me, taken = threading.get_ident(), False
         deadline = deadline_of(timeout if block else 0.0)
-        left = left_until(deadline) or 0.0
-        if not self._threads.acquire(timeout=min(left, threading.TIMEOUT_MAX)):
+        left = left_until(deadline)
+        if not self._threads.acquire(timeout=-1 if left is None else min(left, _LONGEST)):
             return False
         try:
-            if retry(self._try, deadline):
-                self.owner = threading.get_ident()
+            if deadline is None:
+                fcntl.fcntl(self._opening.fd, fcntl.F_OFD_SETLKW, self._wanted)
+                taken = True
+            else:
+                taken = retry(self._try, deadline)
         finally:
-            if self.owner is None:
-                self._threads.release()
-        return self.owner is not None
+            if taken:
+                self.owner = me
+            else:
+                self._give_back()
+        return taken
 
     def release(self) -> None:
         """Give it back. Raises ValueError if no thread of this process has it."""
         if self.owner is None:
             raise ValueError("cannot release a lock that this process does not hold")
-        self.__exit__()
+        self._give_back()
 
-    def __enter__(self) -> Self:
-        self._threads.acquire()
-        try:
-            fcntl.fcntl(self._opening.fd, fcntl.F_OFD_SETLKW, self._wanted)
-        except BaseException:
-            self._threads.release()
-            raise
-        self.owner = threading.get_ident()
-        return self
+    def during(self, work: Callable[[], _Result]) -> _Result:
+        """What `work` returns, done by who holds it. Whatever the function for a signal raises, and
+        wherever, it is not held afterwards: between two calls in C Python looks for no signals, and
+        what has to be undone is undone within one function.
+        """
+        me = threading.get_ident()
+        with self._threads:
+            try:
+                fcntl.fcntl(self._opening.fd, fcntl.F_OFD_SETLKW, self._wanted)
+                self.owner = me
+                return work()
+            finally:
+                self.owner = None
+                fcntl.fcntl(self._opening.fd, fcntl.F_OFD_SETLK, self._release)
 
-    def __exit__(self, *_: object) -> None:
+    def _give_back(self) -> None:
         self.owner = None
-        fcntl.fcntl(self._opening.fd, fcntl.F_OFD_SETLK, self._release)
-        self._threads.release()
+        try:
+            fcntl.fcntl(self._opening.fd, fcntl.F_OFD_SETLK, self._release)
+        finally:
+            self._threads.release()
 
     def _try(self) -> bool:
         return lock_now(self._opening, self._wanted)

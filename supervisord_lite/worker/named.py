@@ -9,11 +9,13 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
+from weakref import WeakValueDictionary
 
 from supervisord_lite.worker.owned import Owned
 
 _VARIABLE = "SUPERVISORD_LITE_CHANNELS"
 _Told = Mapping[str, Any]
+_all: "WeakValueDictionary[int, Channels]" = WeakValueDictionary()
 
 
 class Channels(Mapping[str, Any]):
@@ -25,6 +27,7 @@ class Channels(Mapping[str, Any]):
         self._told = told
         self._made: dict[str, Any] = {}
         self._making = threading.RLock()  # a value needs its lock
+        _all[id(self)] = self
 
     def __getitem__(self, name: str) -> Any:
         with self._making:
@@ -69,7 +72,12 @@ def _stream(_: Channels, told: _Told) -> Any:
 def _socket(_: Channels, told: _Told) -> Any:
     from socket import socket
 
-    return socket(fileno=os.dup(told["fd"]))
+    was_blocking = os.get_blocking(told["fd"])  # for all that share it
+    made = socket(fileno=os.dup(told["fd"]))
+    if made.gettimeout() is not None:  # the program's default, for which the kernel shall not wait
+        made.settimeout(None)
+        os.set_blocking(told["fd"], was_blocking)
+    return made
 
 
 def _connection(_: Channels, told: _Told) -> Any:
@@ -131,4 +139,11 @@ _MAKERS: Mapping[str, Callable[[Channels, _Told], Any]] = {
 }
 
 channels = Channels()
-os.register_at_fork(after_in_child=channels.after_fork)
+
+
+def _after_fork() -> None:
+    for each in list(_all.values()):
+        each.after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)

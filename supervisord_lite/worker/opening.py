@@ -56,17 +56,17 @@ class Opening:
         return bool(_FLOCK.unpack(answer)[0] != fcntl.F_UNLCK)
 
     def after_fork(self) -> None:
-        """Open the file once more, under the same number; without that no lock can be had."""
+        """Open the file once more, under the same number. OSError: then there are no locks."""
+        for part in list(self._parts.values()):
+            part.forget()
         try:
             fresh = os.open(f"/proc/self/fd/{self.fd}", os.O_RDWR | os.O_CLOEXEC)
         except OSError:
             os.close(self.fd)
             self.fd = -1
-        else:
-            os.dup2(fresh, self.fd, inheritable=False)
-            os.close(fresh)
-        for part in list(self._parts.values()):
-            part.forget()
+            raise
+        os.dup2(fresh, self.fd, inheritable=False)
+        os.close(fresh)
 
 
 _openings: WeakValueDictionary[tuple[int, int], Opening] = WeakValueDictionary()
@@ -105,8 +105,14 @@ def _after_fork() -> None:
     # A thread that does not exist here may have held them.
     global _finding, _making
     _finding, _making = threading.Lock(), threading.Lock()
+    failures = []
     for opening in list(_openings.values()):
-        opening.after_fork()
+        try:
+            opening.after_fork()
+        except OSError as error:
+            failures.append(error)
+    if failures:
+        raise failures[0]  # Python says it on stderr, and goes on
 
 
 os.register_at_fork(after_in_child=_after_fork)

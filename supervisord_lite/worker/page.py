@@ -22,7 +22,7 @@ class Page:
     """`count` tells what is in the queue; it is called while `walking` is held."""
 
     def __init__(self, memory: Owned, count: Callable[[], int]) -> None:
-        self._memory, self._count = memory, count
+        self._count = count
         self._opening = open_again(memory.fd)
         self._producers: Mutex = mutex_on(self._opening, 0)
         self._consumers: Mutex = mutex_on(self._opening, 1)
@@ -30,10 +30,6 @@ class Page:
         self._words = memoryview(mmap.mmap(memory.fd, 0)).cast("Q")
         if self._words[_MAGIC_WORD] != _MAGIC:
             raise ValueError(f"cannot use descriptor {memory.fd} as the page of a queue")
-
-    def close(self) -> None:
-        """Let go of it; the locks stay usable for who waits for one."""
-        self._memory.close()
 
     @property
     def capacity(self) -> int:
@@ -48,35 +44,36 @@ class Page:
         """Send and count a message. False: there was no room for so many messages, which consumers
         know now; None: `send` had no room for so many bytes.
         """
-        words = self._words
-        with self._producers:
-            if not self._has_room():
-                words[_WAITING] = 1
-                if not self._has_room():
-                    return False
-            words[_PUTTING] = 1
-            sent = send()
-            if sent:
-                words[_PUTS] += 1
-            words[_PUTTING] = 0
-            return sent or None
+        return self._producers.during(lambda: self._send(send))
 
     def get(self, receive: Callable[[], Any | None]) -> tuple[Any | None, bool]:
         """Receive and count a message, None if there is none; and whether a producer waits for
         room that is worth to be told of: a half-empty queue saves a switch for every message.
         """
-        words = self._words
-        with self._consumers:
-            if not words[_GETTING]:
-                return self._receive(receive)
-        self.recount()
-        with self._consumers:
-            return self._receive(receive)
+        found = self._consumers.during(
+            lambda: None if self._words[_GETTING] else self._receive(receive)
+        )
+        if found is None:
+            self.recount()
+            found = self._consumers.during(lambda: self._receive(receive))
+        return found
 
     def recount(self) -> None:
         """Set right what a killed process has left, or one that does not count."""
-        with self._producers, self._consumers:
-            self._count_anew()
+        self._producers.during(lambda: self._consumers.during(self._count_anew))
+
+    def _send(self, send: Callable[[], bool]) -> bool | None:
+        words = self._words
+        if not self._has_room():
+            words[_WAITING] = 1
+            if not self._has_room():
+                return False
+        words[_PUTTING] = 1
+        sent = send()
+        if sent:
+            words[_PUTS] += 1
+        words[_PUTTING] = 0
+        return sent or None
 
     def _receive(self, receive: Callable[[], Any | None]) -> tuple[Any | None, bool]:
         words = self._words
@@ -94,20 +91,16 @@ class Page:
         """Asked by the producer. A consumer at work may be one that was killed at it."""
         words = self._words
         if words[_PUTTING]:
-            with self._consumers:
-                self._count_anew()
+            self._consumers.during(self._count_anew)
         if words[_PUTS] - words[_GETS] < words[_CAPACITY]:
             return True
         if words[_GETTING]:
-            with self._consumers:
-                if words[_GETTING]:
-                    self._count_anew()
+            self._consumers.during(lambda: self._count_anew() if words[_GETTING] else None)
         return words[_PUTS] - words[_GETS] < words[_CAPACITY]
 
     def _count_anew(self) -> None:
         words = self._words
-        with self.walking:
-            inside = self._count()
+        inside = self.walking.during(self._count)
         if inside <= words[_PUTS]:
             words[_GETS] = words[_PUTS] - inside
         else:

@@ -16,6 +16,7 @@ import sys
 import termios
 import time
 from contextlib import suppress
+from functools import partial
 from queue import Empty, Full
 from typing import Any, NamedTuple
 
@@ -25,8 +26,10 @@ from supervisord_lite.worker.page import Page
 from supervisord_lite.worker.retrying import deadline_of, left_until
 
 _RELOOK = 0.05  # seconds after which who waits for room looks again, told of any or not
-_FD_SIZE = socket.CMSG_SPACE(array.array("i").itemsize)
+_REST = 50  # times as long as it took to count, nobody who waits counts again
+_FD_SIZE = socket.CMSG_SPACE(12) + socket.CMSG_SPACE(4)  # credentials, a descriptor
 _SO_PEEK_OFF = 42  # socket(7), asm-generic/socket.h
+_ALWAYS_FITS = 1024  # bytes of a message; the kernel has room for 4 KiB at the least
 _NO_NEWS = 0.005  # seconds before something is tried again that nobody tells about
 
 
@@ -48,10 +51,9 @@ class Queue:
         self._wires, self._use = wires, use
         self._sender = _socket_of(wires.sender)
         self._receiver = _socket_of(wires.receiver)
-        self._page = Page(wires.page, self._walk)
-        room = self._sender.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
-        self._largest = min(LARGEST, room // 4)  # a message longer than all that is never sent
-        self._closed = False
+        self._closed = False  # from here on there is something to close
+        self._page = Page(wires.page, partial(_walk, self._receiver))  # no cycle: not a method
+        self._may_count = 0.0  # from when on, by the monotonic clock
 
     def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
         """Put an item in. Raises queue.Full if there is no room at once (`block` False), or in
@@ -59,7 +61,7 @@ class Queue:
         """
         self._check("put")
         message, body = packed(item), -1
-        if len(message) > self._largest:
+        if len(message) > _ALWAYS_FITS and len(message) > min(LARGEST, self._room() // 4):
             message, body = apart(message)
         try:
             if not self._put(message, body, block, timeout):
@@ -102,8 +104,7 @@ class Queue:
         self._check()
         if self._page.capacity:
             return self._page.depth()
-        with self._page.walking:
-            return self._walk()
+        return self._page.walking.during(partial(_walk, self._receiver))
 
     def empty(self) -> bool:
         """Whether nothing is in it."""
@@ -116,14 +117,14 @@ class Queue:
         capacity = self._page.capacity
         if capacity and self._page.depth() >= capacity:
             return True
-        return self._bytes() >= self._sender.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+        return self._bytes() >= self._room()
 
     def close(self) -> None:
         """Let go of the queue, which lives on."""
         if not self._closed:
             self._closed = True
-            self._sender.detach()
-            self._receiver.detach()
+            self._sender.close()
+            self._receiver.close()
             for wire in self._wires:
                 wire.close()
 
@@ -194,13 +195,17 @@ class Queue:
             os.eventfd_read(bell)
         return heard
 
-    def _look_again(self, seen: int | None) -> int:
+    def _look_again(self, seen: int | None) -> int | None:
         """Nobody told of room. Count, if anything has moved since: a killed process or one that
-        does not count may have made room all the same.
+        does not count may have made room all the same. All others wait meanwhile, and it takes the
+        kernel n² steps (20 000 messages: 3 s), so it has a share of the time only.
         """
-        now = self._bytes()
-        if now != seen:
-            self._page.recount()
+        now, began = self._bytes(), time.monotonic()
+        if now == seen or began < self._may_count:
+            return seen
+        self._page.recount()
+        ended = time.monotonic()
+        self._may_count = ended + _REST * (ended - began)
         return now
 
     def _take(self) -> tuple[bytes, int | None] | None:
@@ -220,25 +225,18 @@ class Queue:
             )
         except BlockingIOError:
             return None
-        fds = [fd for _, _, data in rights for fd in array.array("i", data)]
+        # Whoever shares the socket may have asked for more than descriptors (SO_PASSCRED).
+        data = b"".join(data for _, kind, data in rights if kind == socket.SCM_RIGHTS)
+        fds = array.array("i", data)
         for fd in fds[1:]:
             os.close(fd)
         if told & socket.MSG_TRUNC:
             message = b""  # `unpacked` refuses that
         return message, fds[0] if fds else None
 
-    def _walk(self) -> int:
-        """Count the messages that are there, by looking at each; `walking` is held."""
-        self._receiver.setsockopt(socket.SOL_SOCKET, _SO_PEEK_OFF, 0)
-        count, room = 0, bytearray(ROOM)
-        try:
-            while self._receiver.recv_into(room, 0, socket.MSG_PEEK | socket.MSG_DONTWAIT):
-                count += 1
-        except BlockingIOError:
-            pass
-        finally:
-            self._receiver.setsockopt(socket.SOL_SOCKET, _SO_PEEK_OFF, -1)
-        return count
+    def _room(self) -> int:
+        """For so many bytes, which may become less while it is used."""
+        return self._sender.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
 
     def _bytes(self) -> int:
         """What the kernel accounts for all that is in it."""
@@ -247,10 +245,28 @@ class Queue:
 
 
 def _socket_of(wire: Owned) -> socket.socket:
-    """One that waits, whatever the program's default timeout is."""
-    end = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, fileno=wire.fd)
+    """One that waits, whatever the program's default timeout is, with a descriptor of its own: two
+    owners of one would close it twice.
+    """
+    end = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, fileno=os.dup(wire.fd))
     end.setblocking(True)
     return end
+
+
+def _walk(receiver: socket.socket) -> int:
+    """Count the messages that are there, by looking at each, while `walking` is held."""
+    receiver.setsockopt(socket.SOL_SOCKET, _SO_PEEK_OFF, 0)
+    count, empty, room = 0, 0, bytearray(ROOM)
+    try:
+        while empty < 2:  # an empty one is no message, and two are the end, which none should make
+            size = receiver.recv_into(room, 0, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+            empty = 0 if size else empty + 1
+            count += size > 0
+    except BlockingIOError:
+        pass
+    finally:
+        receiver.setsockopt(socket.SOL_SOCKET, _SO_PEEK_OFF, -1)
+    return count
 
 
 def _opened(received: tuple[bytes, int | None]) -> Any:

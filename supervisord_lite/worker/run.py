@@ -11,10 +11,20 @@ import inspect
 import json
 import os
 import sys
+from collections.abc import Mapping, Sequence
 from functools import reduce
+from types import TracebackType
 from typing import Any
 
 _VARIABLE = "SUPERVISORD_LITE_CALL"
+_WAY = (
+    __name__,
+    "importlib",
+    "importlib._bootstrap",
+    "importlib._bootstrap_external",
+    "asyncio.runners",
+    "asyncio.base_events",
+)
 
 
 def main() -> int:
@@ -26,12 +36,33 @@ def main() -> int:
         sys.stdout.reconfigure(line_buffering=True)  # into a log, line by line
     call = json.loads(os.environ.pop(_VARIABLE, "") or "{}")
     sys.argv = sys.argv[1:]
-    result = find(sys.argv[0])(*call.get("args", ()), **call.get("kwargs", {}))
-    if inspect.iscoroutine(result):
-        import asyncio
+    try:
+        return exit_code(_called(sys.argv[0], call.get("args", ()), call.get("kwargs", {})))
+    except Exception as error:  # noqa: BLE001 it ends here, as it would without us
+        error.__traceback__ = _theirs(error.__traceback__)
+        sys.excepthook(type(error), error, error.__traceback__)
+        return 1
 
-        result = asyncio.run(result)
-    return exit_code(result)
+
+def _called(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> object:
+    function = find(name)
+    if not callable(function):
+        raise SystemExit(f"cannot call {name!r}: it is of type {type(function).__name__}")
+    result = function(*args, **kwargs)
+    if inspect.isgenerator(result) or inspect.isasyncgen(result):
+        raise SystemExit(f"cannot run {name!r}: it is a generator, of which nothing would be done")
+    if not inspect.iscoroutine(result):
+        return result
+    import asyncio
+
+    return asyncio.run(result)
+
+
+def _theirs(trace: TracebackType | None) -> TracebackType | None:
+    """The traceback from the function, or its module, on: without how we have come there."""
+    while trace is not None and trace.tb_frame.f_globals.get("__name__") in _WAY:
+        trace = trace.tb_next
+    return trace
 
 
 def find(name: str) -> Any:

@@ -33,10 +33,7 @@ class _Slots:
         with self._changing:
             for number in range(first, first + count):
                 byte = number % count
-                if byte in self._held:
-                    continue
-                if lock_now(self._opening, request(fcntl.F_WRLCK, byte)):
-                    self._held.append(byte)
+                if byte not in self._held and self._take(byte):
                     return True
         return False
 
@@ -45,8 +42,24 @@ class _Slots:
         with self._changing:
             if not self._held:
                 raise ValueError("cannot release a semaphore that this process does not hold")
-            wanted = request(fcntl.F_UNLCK, self._held.pop())
-            fcntl.fcntl(self._opening.fd, fcntl.F_OFD_SETLK, wanted)
+            self._unlock(self._held[-1])
+
+    def _take(self, byte: int) -> bool:
+        try:
+            if lock_now(self._opening, request(fcntl.F_WRLCK, byte)):
+                self._held.append(byte)
+                return True
+        except BaseException:  # of the function for a signal: it may be locked already
+            self._unlock(byte)
+            raise
+        return False
+
+    def _unlock(self, byte: int) -> None:
+        try:
+            fcntl.fcntl(self._opening.fd, fcntl.F_OFD_SETLK, request(fcntl.F_UNLCK, byte))
+        finally:
+            if byte in self._held:
+                self._held.remove(byte)
 
     def count_free(self, count: int) -> int:
         """How many of so many nobody has."""

@@ -9,7 +9,6 @@ import ctypes
 import mmap
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Self
 
 from supervisord_lite.worker.lock import Lock
@@ -69,9 +68,6 @@ class _Shared:
     def __exit__(self, *_: object) -> None:
         self._lock.release()
 
-    def _guarded(self) -> AbstractContextManager[object]:
-        return nullcontext() if self._lock.is_mine() else self._lock
-
 
 class Value(_Shared):
     """One value of the type `code`."""
@@ -83,13 +79,11 @@ class Value(_Shared):
     @property
     def value(self) -> Any:
         """What it is now."""
-        with self._guarded():
-            return self._object.value
+        return self._lock.during(lambda: self._object.value)
 
     @value.setter
     def value(self, value: Any) -> None:
-        with self._guarded():
-            self._object.value = value
+        self._lock.during(lambda: setattr(self._object, "value", value))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self._memory, self._code, self._lock)
@@ -106,16 +100,13 @@ class Array(_Shared):
         return len(self._object)
 
     def __getitem__(self, index: int | slice) -> Any:
-        with self._guarded():
-            return self._object[index]
+        return self._lock.during(lambda: self._object[index])
 
     def __setitem__(self, index: int | slice, value: Any) -> None:
-        with self._guarded():
-            self._object[index] = value
+        self._lock.during(lambda: self._object.__setitem__(index, value))
 
     def __iter__(self) -> Iterator[Any]:
-        with self._guarded():
-            return iter(list(self._object))
+        return iter(self._lock.during(lambda: list(self._object)))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self._memory, self._code, len(self), self._lock)
@@ -129,21 +120,17 @@ class Text(Array):
     @property
     def value(self) -> bytes:
         """The characters before the first zero."""
-        with self._guarded():
-            return bytes(self._object.value)
+        return self._lock.during(lambda: bytes(self._object.value))
 
     @value.setter
     def value(self, value: bytes) -> None:
-        with self._guarded():
-            self._object.value = value
+        self._lock.during(lambda: setattr(self._object, "value", value))
 
     @property
     def raw(self) -> bytes:
         """All characters."""
-        with self._guarded():
-            return bytes(self._object.raw)
+        return self._lock.during(lambda: bytes(self._object.raw))
 
     @raw.setter
     def raw(self, value: bytes) -> None:
-        with self._guarded():
-            self._object.raw = value
+        self._lock.during(lambda: setattr(self._object, "raw", value))

@@ -13,6 +13,8 @@ from typing import Self
 
 from supervisord_lite.worker.owned import Owned
 
+_LONGEST = 2e6  # seconds that poll(2) can wait
+
 
 def on_signal(which: str | int, function: Callable[[], object]) -> None:
     """Call the function at each signal of that name ("HUP", "SIGHUP") or number. To be called in
@@ -36,7 +38,7 @@ class Stopping:
     """
 
     def __init__(self) -> None:
-        self._asked = False
+        self._asked, self._entered = False, 0
         self._bell = Owned(_bell(0))  # readable once it was asked
         before = signal.signal(signal.SIGTERM, lambda *_: self.set())
         self._before = signal.SIG_DFL if before is None else before  # None: not set by Python
@@ -53,7 +55,8 @@ class Stopping:
         """Wait until it is asked, `timeout` seconds at most; tell whether it was."""
         poll = select.poll()
         poll.register(self._bell.fd, select.POLLIN)
-        poll.poll(None if timeout is None else max(timeout, 0.0) * 1000)
+        endless = timeout is None or timeout > _LONGEST
+        poll.poll(None if endless else max(timeout or 0.0, 0.0) * 1000)
         return self._asked
 
     def fileno(self) -> int:
@@ -61,10 +64,14 @@ class Stopping:
         return self._bell.fd
 
     def __enter__(self) -> Self:
+        self._entered += 1
         return self
 
     def __exit__(self, *_: object) -> None:
         global _stopping  # noqa: PLW0603 there is one SIGTERM, so there is one of these
+        self._entered -= 1
+        if self._entered:  # it is the same one in all blocks
+            return
         signal.signal(signal.SIGTERM, self._before)
         _stopping = None
 

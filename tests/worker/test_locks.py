@@ -56,6 +56,27 @@ def test_a_forked_child_is_another_holder(lock: Any) -> None:
     assert in_a_fork(lambda: lock.acquire(False)) is True
 
 
+FORK = """
+import os, resource
+from supervisord_lite.worker import channels
+guard = channels["guard"]
+lowest = os.dup(0)
+os.close(lowest)
+resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, lowest))
+if os.fork() == 0:
+    guard.acquire()
+os.wait()
+"""
+
+
+def test_a_forked_child_that_may_open_no_more(made: Made) -> None:
+    """Has no lock, never its parent's, and is told why."""
+    made.lock("guard")
+    said = made.start(["-c", FORK], stderr=-1).communicate()[1].decode()
+    assert "Too many open files" in said
+    assert "ValueError" in said
+
+
 def test_a_child_that_ends_releases_nothing(lock: Any) -> None:
     """Of its parent."""
     with lock:

@@ -1,9 +1,11 @@
 """The channels of a worker by their names, as its environment tells of them."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
+import threading
 from typing import Any
 
 import pytest
@@ -91,6 +93,45 @@ def test_a_socket(made: Made) -> None:
                 one.sendall(b"hello")
                 assert peer.recv(5) == b"hello"
         assert os.fstat(server.fileno())
+
+
+def test_a_socket_waits_for_others_as_before(made: Made) -> None:
+    """Whatever the program's default timeout is: the flags are those of all that share it."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        made.told["web"] = {"type": "socket", "fd": server.fileno()}
+        socket.setdefaulttimeout(5)
+        try:
+            with made.channels()["web"] as web:
+                assert web.gettimeout() is None
+                assert os.get_blocking(server.fileno())
+        finally:
+            socket.setdefaulttimeout(None)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # a fork beside a thread
+def test_a_child_that_was_forked_while_a_channel_was_made(made: Made) -> None:
+    """Makes it for itself: the thread that was at it is not there."""
+    made.queue("jobs")
+    channels = made.channels()
+    making, forked = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with channels._making:
+            making.set()
+            forked.wait()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    making.wait()
+    child = os.fork()
+    if child == 0:
+        signal.alarm(30)
+        channels["jobs"].put(1)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    forked.set()
+    thread.join()
+    assert status == 0
 
 
 def test_a_fifo_is_read_and_written(made: Made, tmp_path: Any) -> None:

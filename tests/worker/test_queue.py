@@ -1,9 +1,12 @@
 """Queues of a worker, beyond what the standard library's own tests ask of them."""
 
+import gc
 import os
 import socket
 import struct
 import threading
+import time
+import weakref
 from collections.abc import Callable
 from queue import Empty, Full
 from typing import Any
@@ -162,6 +165,93 @@ def test_a_foreign_message(made: Made, queue: Any) -> None:
     assert queue.get() == 1
 
 
+def sent(made: Made, message: bytes, *fds: int) -> None:
+    """By somebody else, with descriptors."""
+    with socket.socket(fileno=os.dup(made.told["jobs"]["in"])) as end:
+        socket.send_fds(end, [message], list(fds))
+
+
+@pytest.mark.parametrize("message", [b"B9999999999999", b"B-1", b"Bx", b"B", b"P"])
+def test_a_file_that_has_not_what_it_should(made: Made, queue: Any, message: bytes) -> None:
+    """Is an error that says so, and the next one is got."""
+    fd = os.memfd_create("empty")
+    sent(made, message, fd)
+    os.close(fd)
+    queue.put(1)
+    with pytest.raises(ValueError, match="cannot read a message"):
+        queue.get()
+    assert queue.get() == 1
+
+
+AT_ITS_LIMIT = """
+import os, resource
+from supervisord_lite.worker import channels
+queue = channels["jobs"]
+lowest = os.dup(0)
+os.close(lowest)
+resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, lowest))
+try:
+    queue.get()
+except ValueError as error:
+    print(error)
+print(queue.get())
+"""
+
+
+def test_a_message_whose_file_does_not_come(made: Made, queue: Any) -> None:
+    """To a process that may open no more: that is said."""
+    queue.put(b"x" * 50_000)
+    queue.put(2)
+    said = made.start(["-c", AT_ITS_LIMIT], stdout=-1).communicate()[0].decode().splitlines()
+    assert said[0].startswith("cannot read a message of 50000 bytes")
+    assert said[0].endswith("(too many open files?)")
+    assert said[1:] == ["2"]
+
+
+def test_a_socket_that_tells_of_credentials(made: Made, queue: Any) -> None:
+    """As somebody who shares it has asked for: they are not taken for descriptors."""
+    with socket.socket(fileno=os.dup(made.told["jobs"]["out"])) as end:
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+    before = os.listdir("/proc/self/fd")
+    for item in (b"near", b"far" * 20_000):
+        queue.put(item)
+        assert queue.get() == item
+    assert os.listdir("/proc/self/fd") == before
+
+
+def test_a_queue_that_becomes_smaller(made: Made) -> None:
+    """Takes what it would have taken before, in another way."""
+    made.queue("jobs")
+    queue = made.channels()["jobs"]
+    with socket.socket(fileno=os.dup(made.told["jobs"]["in"])) as end:
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+    queue.put(b"x" * 30_000)
+    assert queue.get() == b"x" * 30_000
+
+
+def test_an_empty_message(made: Made) -> None:
+    """Of somebody else: what is behind it is counted all the same."""
+    made.queue("jobs")
+    queue = made.channels()["jobs"]
+    queue.put(1)
+    sent(made, b"")
+    queue.put(2)
+    queue.put(3)
+    assert [queue.qsize(), queue.qsize()] == [3, 3]
+
+
+def test_a_page_that_is_none(made: Made) -> None:
+    """Is refused, and what was opened for it is closed once."""
+    made.queue("jobs")
+    os.pwrite(made.told["jobs"]["page"], b"no queue", 0)
+    gc.collect()
+    before = os.listdir("/proc/self/fd")
+    with pytest.raises(ValueError, match="as the page of a queue"):
+        made.channels()["jobs"]
+    gc.collect()  # what is closed twice is a warning, and that an error
+    assert os.listdir("/proc/self/fd") == before
+
+
 def test_a_consumer_that_does_not_count(made: Made) -> None:
     """A program that only receives makes room all the same."""
     made.queue("jobs", 2)
@@ -214,6 +304,29 @@ def test_a_consumer_died_at_it(made: Made, received: bool) -> None:
         assert queue.get() == 1
     assert queue.get() == 2
     assert queue.qsize() == received
+
+
+def test_a_queue_that_nobody_has_any_more(made: Made) -> None:
+    """Is gone at once: a collector might close its sockets before it, and again with it."""
+    made.queue("jobs", 2)
+    gone = weakref.ref(made.channels()["jobs"])
+    assert gone() is None
+
+
+def test_counting_has_a_share_of_the_time(made: Made) -> None:
+    """Of who waits for room: all others stand still meanwhile, and long queues take long."""
+    made.queue("jobs", 2)
+    queue = made.channels()["jobs"]
+    queue.put(1)
+    page(made, (PUTS, 2))
+    began = time.monotonic()
+    assert queue._look_again(None) is not None
+    assert queue.qsize() == 1
+    assert queue._may_count > began
+    queue._may_count = began + 3600
+    page(made, (PUTS, 2), (GETS, 0))
+    assert queue._look_again(None) is None
+    assert queue.qsize() == 2
 
 
 def test_a_capacity_may_grow(made: Made) -> None:

@@ -36,6 +36,17 @@ def speak():
     print("first")
     time.sleep(100000)
 
+async def later_fail():
+    fail()
+
+def one_by_one():
+    yield 1
+
+async def one_by_one_later():
+    yield 1
+
+ABSENT = None
+
 class Shop:
     @staticmethod
     def open():
@@ -105,12 +116,30 @@ def test_a_coroutine_function(place: Path) -> None:
     assert run(place, "later", 5).returncode == 5
 
 
-def test_an_exception(place: Path) -> None:
-    """Is a traceback and code 1."""
-    ran = run(place, "fail")
+@pytest.mark.parametrize("function", ["fail", "later_fail"])
+def test_an_exception(place: Path, function: str) -> None:
+    """Is a traceback, of the function and not of what called it, and code 1."""
+    ran = run(place, function)
     assert ran.returncode == 1
-    assert ran.stderr.startswith("Traceback")
-    assert ran.stderr.endswith("LookupError: no such thing\n")
+    lines = ran.stderr.splitlines()
+    assert lines[0].startswith("Traceback")
+    assert lines[1].endswith(f"in {function}")
+    assert lines[-1] == "LookupError: no such thing"
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        ("ABSENT", "cannot call 'shop.work:ABSENT': it is of type NoneType\n"),
+        ("one_by_one", "cannot run 'shop.work:one_by_one': it is a generator"),
+        ("one_by_one_later", "cannot run 'shop.work:one_by_one_later': it is a generator"),
+    ],
+)
+def test_what_is_no_function(place: Path, function: str, said: str) -> None:
+    """Does not pass for one that has done its work."""
+    ran = run(place, function)
+    assert ran.returncode == 1
+    assert ran.stderr.startswith(said)
 
 
 @pytest.mark.parametrize(("code", "exit_code"), [(3, 3), (None, 0)])

@@ -1,5 +1,6 @@
 """Signals that a worker in Python deals with: real ones, sent to real processes."""
 
+import math
 import os
 import signal
 import subprocess
@@ -9,7 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from supervisord_lite.worker import on_signal
+from supervisord_lite.worker import on_signal, stopping
 
 DEADLINE = 60.0
 
@@ -137,6 +138,25 @@ def test_stopping_as_a_context() -> None:
         assert line(process) == "stopped"
         process.terminate()
         assert process.wait(DEADLINE) == -signal.SIGTERM
+
+
+def test_stopping_in_a_block_in_a_block() -> None:
+    """The inner one's end leaves the flag to the outer one."""
+    before = signal.getsignal(signal.SIGTERM)
+    with stopping() as outer:
+        with stopping() as inner:
+            assert inner is outer
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert outer.wait(DEADLINE)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize("timeout", [1e10, math.inf, -1])
+def test_stopping_with_a_strange_timeout(timeout: float) -> None:
+    """Is as long as it says."""
+    with stopping() as stop:
+        stop.set()
+        assert stop.wait(timeout)
 
 
 def test_stopping_a_forked_child() -> None:

@@ -144,7 +144,7 @@ def _ours(name: str, objects: type) -> type:
     return type(f"{objects.__name__}{name.removeprefix('_')}", bases, dict.fromkeys(left_out))
 
 
-for _name in ("Queue", "Lock", "Semaphore", "Value", "Array", "Connection"):
+for _name in ("Queue", "Lock", "Semaphore", "Value", "Array", "Connection", "Poll", "PollEintr"):
     for _objects in (Forking, Spawning):
         _made = _ours(f"_Test{_name}", _objects)
         _made.__module__ = __name__
