@@ -2,7 +2,8 @@
 
 So what sits in a pipe survives its writers, its readers and the manager. When the last writer is
 down by wish, the write end is let go of, and the readers see the end of the file; it can be made
-again from the read end.
+again from the read end. Until the first writer comes, the write end has another name: a pipe that
+nobody has written to has not ended.
 """
 
 import os
@@ -11,13 +12,13 @@ from supervisord_lite.channels.parts import Facts, Parts
 from supervisord_lite.core.channel import Pipe
 from supervisord_lite.linux import pipes
 
-READ, WRITE = "read", "write"
+READ, WRITE, UNWRITTEN = "read", "write", "unwritten"
 
 
 def make(kind: Pipe, _name: str) -> Parts:
     """A fresh pipe has both ends, whoever comes first."""
     reader, writer = pipes.make()
-    adjust(kind, made := {READ: reader, WRITE: writer})
+    adjust(kind, made := {READ: reader, UNWRITTEN: writer})
     return made
 
 
@@ -32,10 +33,15 @@ def adjust(kind: Pipe, parts: Parts) -> None:
         pipes.resize(parts[READ], kind.size)
 
 
+def is_open(parts: Parts) -> bool:
+    """Whether a reader that has read everything waits for more."""
+    return WRITE in parts or UNWRITTEN in parts
+
+
 def write_end(parts: Parts) -> int:
     """Another write end, where the one there was has been let go of."""
     return pipes.reopen(parts[READ], os.O_WRONLY)
 
 
 def look(_kind: Pipe, parts: Parts) -> Facts:
-    return {"depth": pipes.waiting(parts[READ]), "unit": "bytes", "open": WRITE in parts}
+    return {"depth": pipes.waiting(parts[READ]), "unit": "bytes", "open": is_open(parts)}

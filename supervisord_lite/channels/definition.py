@@ -10,6 +10,7 @@ from typing import Any
 
 from supervisord_lite.core.channel import (
     Access,
+    Channel,
     Fifo,
     Kind,
     Lock,
@@ -39,18 +40,21 @@ _KINDS: Mapping[str, type[Kind]] = {
 }
 
 
-def write(name: str, kind: Kind) -> int:
+def write(channel: Channel) -> int:
     """A descriptor with the definition."""
-    text = json.dumps({"type": type_name(kind), **asdict(kind)})
-    return sealed.make(f"definition of {name}", text.encode())
+    kind = channel.kind
+    fields = {"type": type_name(kind), "generation": channel.generation, **asdict(kind)}
+    return sealed.make(f"definition of {channel.name}", json.dumps(fields).encode())
 
 
-def read(descriptor: int) -> Kind | None:
+def read(name: str, descriptor: int) -> Channel | None:
     """The definition; None if it is none that we understand."""
     try:
         text = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
         fields = json.loads(text)
-        return _KINDS[fields.pop("type")](**{key: _field(key, x) for key, x in fields.items()})
+        make, generation = _KINDS[fields.pop("type")], int(fields.pop("generation", 0))
+        kind = make(**{key: _field(key, x) for key, x in fields.items()})
+        return Channel(name, kind, generation)
     except (OSError, ValueError, TypeError, KeyError):
         return None
 

@@ -48,5 +48,17 @@ def adjust(kind: Fifo, parts: Parts) -> None:
     set_access(parts[BOTH], kind.access)
 
 
+def lost(kind: Fifo, parts: Parts) -> str | None:
+    """Whether its path leads to it no more, in words."""
+    try:
+        there = os.lstat(kind.path)
+    except OSError as error:
+        return f"{kind.path}: {error.strerror}"
+    held = os.fstat(parts[BOTH])
+    if (there.st_dev, there.st_ino) == (held.st_dev, held.st_ino):
+        return None
+    return f"{kind.path}: there is something else now"
+
+
 def look(_kind: Fifo, parts: Parts) -> Facts:
     return {"depth": pipes.waiting(parts[BOTH]), "unit": "bytes"}

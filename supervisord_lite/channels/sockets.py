@@ -5,7 +5,10 @@ It blocks, as programs that are handed a socket expect. A Unix socket's path is 
 nobody answers there, and left where it is once the channel is gone, for its workers may go on.
 """
 
+import errno
+import os
 import socket
+import stat
 
 from supervisord_lite.channels.access import set_access
 from supervisord_lite.channels.parts import Facts, Parts
@@ -26,7 +29,30 @@ _WITHOUT_CONNECTIONS = (Transport.UDP, Transport.DATAGRAM)
 
 
 def make(kind: Socket, _name: str) -> Parts:
-    made = _bound(kind)
+    return _made(kind, reuse_port=kind.reuse_port)
+
+
+def succeed(kind: Socket, old: Parts) -> Parts:
+    """Make it where the old one still is, on another address of the same port: its workers have it
+    until they are restarted, and nobody is to be refused meanwhile.
+    """
+    _share(old, shared=True)
+    made = _made(kind, reuse_port=True)
+    _share(made, shared=kind.reuse_port)
+    return made
+
+
+def _share(parts: Parts, *, shared: bool) -> None:
+    """Whether others may be bound to the port beside it (SO_REUSEPORT; it counts at their bind)."""
+    made = socket.socket(fileno=parts[SOCKET])
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, shared)
+    finally:
+        made.detach()
+
+
+def _made(kind: Socket, *, reuse_port: bool) -> Parts:
+    made = _bound(kind, reuse_port=reuse_port)
     try:
         _listen(made, kind)
     except BaseException:
@@ -35,10 +61,10 @@ def make(kind: Socket, _name: str) -> Parts:
     return {SOCKET: made.detach()}
 
 
-def _bound(kind: Socket) -> socket.socket:
+def _bound(kind: Socket, *, reuse_port: bool) -> socket.socket:
     if kind.transport in _INET:
         how = _KINDS[kind.transport]
-        return inet_socket.bind(how, kind.host, kind.port, reuse_port=kind.reuse_port)
+        return inet_socket.bind(how, kind.host, kind.port, reuse_port=reuse_port)
     if kind.path.startswith("@"):
         made = socket.socket(socket.AF_UNIX, _KINDS[kind.transport])
         try:
@@ -71,8 +97,37 @@ def adjust(kind: Socket, parts: Parts) -> None:
         _listen(made, kind)
     finally:
         made.detach()
-    if kind.path and not kind.path.startswith("@"):
-        set_access(kind.path, kind.access)
+    if kind.transport in _INET:
+        _share(parts, shared=kind.reuse_port)
+    elif not kind.path.startswith("@"):
+        _set_access(kind)
+
+
+def _set_access(kind: Socket) -> None:
+    """Give what is at the path its owner and mode, if it is a socket: whoever may write to the
+    directory could have put anything there.
+    """
+    anchor = os.open(kind.path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISSOCK(os.fstat(anchor).st_mode):
+            raise OSError(errno.EEXIST, "there is something else than a socket", kind.path)
+        set_access(f"/proc/self/fd/{anchor}", kind.access)
+    finally:
+        os.close(anchor)
+
+
+def lost(kind: Socket, _parts: Parts) -> str | None:
+    """Whether its path leads to no socket any more, in words. To which one, only a connect could
+    tell, and that is for clients.
+    """
+    if kind.transport in _INET or kind.path.startswith("@"):
+        return None
+    try:
+        if stat.S_ISSOCK(os.lstat(kind.path).st_mode):
+            return None
+    except OSError as error:
+        return f"{kind.path}: {error.strerror}"
+    return f"{kind.path}: there is something else now"
 
 
 def look(kind: Socket, parts: Parts) -> Facts:

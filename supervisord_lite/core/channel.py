@@ -126,7 +126,8 @@ Kind = Pipe | Fifo | Socket | SocketPair | Queue | Lock | Semaphore | Value
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """A named channel."""
+    """A named channel. `generation` grows whenever it has to be another one (`generations`)."""
 
     name: str
     kind: Kind = Pipe()
+    generation: int = 0

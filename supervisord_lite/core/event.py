@@ -190,6 +190,16 @@ class ClockSet:
 
 
 @dataclass(frozen=True, slots=True)
+class ChannelFound:
+    """A channel cannot be had now, and why; None: it can. Who has it goes on with it; who is to be
+    given it waits.
+    """
+
+    channel: str
+    trouble: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Configured:
     """A configuration is to be applied as a difference to the present one. Where somebody asked
     for that, it lifts a hold; what a daemon does by itself at its start does not. `wishes` say of
@@ -230,6 +240,7 @@ Event = (
     | RolloutRequested
     | RolloutUndone
     | ClockSet
+    | ChannelFound
     | Configured
     | ShutdownRequested
     | Hastened

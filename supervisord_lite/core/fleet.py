@@ -36,6 +36,7 @@ from supervisord_lite.core.critical import (
 from supervisord_lite.core.event import (
     AlarmRang,
     BecameReady,
+    ChannelFound,
     ClockSet,
     Configured,
     Emptied,
@@ -183,11 +184,16 @@ class Fleet:
 
     # ------------------------------------------------------------- what happens
 
+    def miss(self, channels: Mapping[str, str]) -> None:
+        """These cannot be had now, and why: to be told before `recover`."""
+        for channel, trouble in channels.items():
+            self._roster.miss(channel, trouble)
+
     def recover(self, now: float, wishes: Mapping[str, bool] | None = None) -> list[Command]:
         """What must be said after a restore: orders that may have been lost, and the rest of a
         reload or a shutdown that was cut short. `wishes` are as in `Configured`.
         """
-        out: list[Command] = self._roster.write_ends()
+        out: list[Command] = self._roster.write_ends(self.configuration)
         self._roster.advance_each(list(self.instances), Recovered(), now, out)
         if self.shutdown is not None:
             self._end_all(self.shutdown, now, out)
@@ -207,12 +213,12 @@ class Fleet:
         match event:
             case Spawned() | SpawnFailed() | MainExited() | Emptied():
                 self._take_fact(event, now, out)
-            case BecameReady() | TimeExtended() | HealthFound() | RunCondemned():
+            case BecameReady() | TimeExtended() | HealthFound() | RunCondemned() | ChannelFound():
                 self._roster.find(event, now, out)
             case AlarmRang():
                 self._ring(now, out)
             case ClockSet():
-                self._set_clock(event, now, out)
+                self._roster.set_clock(event, now, out, ticking=not self.shutting_down)
             case Configured():
                 if not self.shutting_down:
                     self._configure(event, now, out)
@@ -391,9 +397,3 @@ class Fleet:
         self._finished = True
         alive = tuple(name for name in self.instances if name in self._roster.busy)
         out.append(Finish(alive, self.shutdown.code))
-
-    def _set_clock(self, event: ClockSet, now: float, out: list[Command]) -> None:
-        self._roster.clock = replace(self._roster.clock, offset=event.offset)
-        if not self.shutting_down:
-            jobs = [name for name, one in self.instances.items() if one.timetable is not None]
-            self._roster.advance_each(jobs, event, now, out)

@@ -1,56 +1,53 @@
-"""Which generation of a channel a worker is bound to.
+"""Which generation of a channel there is, and which a worker is bound to.
 
 A channel whose definition changes is changed in place where it can be; else there is another one by
 that name from then on. Who has the old one must be restarted for that, although nothing that its
-file says of it has changed. So every binding carries a number that grows with each replacement.
-What a file compiles to knows nothing of that: it is filled in here, from what was applied before.
+file says of it has changed. So the channel and every binding carry a number that grows with each
+replacement. What a file compiles to knows nothing of that: it is filled in here, from what was
+applied before.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Mapping
 
+from supervisord_lite.core.channel import Channel
 from supervisord_lite.core.handing import replaces
 from supervisord_lite.core.spec import Configuration, InstanceSpec, Stream
 from supervisord_lite.core.values import replace
 
 
-def succeeding(old: Configuration | None, new: Configuration) -> Configuration:
-    """`new` as it is when it comes after `old`."""
+def succeeding(
+    old: Configuration | None, new: Configuration, lost: Collection[str] = ()
+) -> Configuration:
+    """`new` as it is when it comes after `old`; the `lost` channels are to be made anew."""
     if old is None or not new.channels:
         return new
-    numbers = _generations(old)
-    before = {channel.name: channel.kind for channel in old.channels}
-    for channel in new.channels:
-        if channel.name in before and replaces(before[channel.name], channel.kind):
-            numbers[channel.name] = numbers.get(channel.name, 0) + 1
-    numbers = {name: number for name, number in numbers.items() if number}
-    if not numbers:
+    before = {channel.name: channel for channel in old.channels}
+    channels = tuple(_after(before.get(one.name, one), one, lost) for one in new.channels)
+    if not any(one.generation for one in channels):
         return new
+    numbered = replace(new, channels=channels)
     return replace(
-        new,
-        instances=tuple(_numbered(spec, numbers) for spec in new.instances),
-        spares=tuple(_numbered(spec, numbers) for spec in new.spares),
+        numbered,
+        instances=as_now(new.instances, numbered),
+        spares=as_now(new.spares, numbered),
     )
 
 
-def _generations(configuration: Configuration) -> dict[str, int]:
-    """The newest generation of each channel that somebody is bound to."""
-    found: dict[str, int] = {}
-    for name, number in _bound((*configuration.instances, *configuration.spares)):
-        found[name] = max(number, found.get(name, 0))
-    return found
+def as_now(
+    specs: Iterable[InstanceSpec], configuration: Configuration | None
+) -> tuple[InstanceSpec, ...]:
+    """These specs, bound to the channels that there are now: no older one can be had any more."""
+    channels = configuration.channels if configuration else ()
+    numbers = {one.name: one.generation for one in channels}
+    return tuple(_numbered(spec, numbers) for spec in specs)
 
 
-def _bound(specs: Iterable[InstanceSpec]) -> Iterator[tuple[str, int]]:
-    for spec in specs:
-        program = spec.program
-        for binding in program.channels:
-            yield binding.channel, binding.generation
-        for stream in (program.stdin, program.stdout, program.stderr):
-            if stream.channel is not None:
-                yield stream.channel, stream.generation
+def _after(old: Channel, new: Channel, lost: Collection[str]) -> Channel:
+    another = new.name in lost or replaces(old.kind, new.kind)
+    return replace(new, generation=old.generation + another)
 
 
-def _numbered(spec: InstanceSpec, numbers: dict[str, int]) -> InstanceSpec:
+def _numbered(spec: InstanceSpec, numbers: Mapping[str, int]) -> InstanceSpec:
     program = spec.program
     bound = replace(
         program,
@@ -65,7 +62,7 @@ def _numbered(spec: InstanceSpec, numbers: dict[str, int]) -> InstanceSpec:
     return spec if bound == program else replace(spec, program=bound)
 
 
-def _leading(stream: Stream, numbers: dict[str, int]) -> Stream:
-    if stream.channel not in numbers:
+def _leading(stream: Stream, numbers: Mapping[str, int]) -> Stream:
+    if stream.channel is None or stream.channel not in numbers:
         return stream
     return replace(stream, generation=numbers[stream.channel])

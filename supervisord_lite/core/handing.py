@@ -141,7 +141,8 @@ def _gap(used: Collection[int], length: int) -> int:
 
 def replaces(old: Kind, new: Kind) -> bool:
     """Whether a channel that was `old` must be made anew to be `new`. Else nothing has changed, or
-    only what can be changed while it is used: sizes, a greater capacity, access, the backlog.
+    only what can be changed while it is used: sizes, a greater capacity, access, the backlog,
+    whether others may have the port, too.
     """
     match old, new:
         case Queue(capacity=int(had)), Queue(capacity=int(has)):
@@ -153,7 +154,8 @@ def replaces(old: Kind, new: Kind) -> bool:
         case Fifo(), Fifo():
             return old.path != new.path
         case Socket(), Socket():
-            return replace(old, backlog=new.backlog, access=new.access) != new
+            changed = replace(old, backlog=new.backlog, access=new.access)
+            return replace(changed, reuse_port=new.reuse_port) != new
         case _:
             return old != new
 

@@ -14,11 +14,13 @@ from supervisord_lite.core.values import quick
 @dataclass(frozen=True, slots=True)
 class Gate:
     """Whether the conditions of an instance's start hold: they do if there is no `reason` why
-    not. `failed`: one of them cannot come true by itself any more.
+    not. `failed`: one of them cannot come true by itself any more. `channel`: what is not there is
+    one of its channels.
     """
 
     reason: str = ""
     failed: bool = False
+    channel: bool = False
 
 
 OPEN = Gate()

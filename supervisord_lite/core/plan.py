@@ -14,7 +14,7 @@ from typing import Any
 from supervisord_lite.core import wording
 from supervisord_lite.core.channel import Binding, Channel, Use
 from supervisord_lite.core.channel import Kind as ChannelKind
-from supervisord_lite.core.handing import replaces, type_name
+from supervisord_lite.core.handing import type_name
 from supervisord_lite.core.spec import Configuration, InstanceSpec, Kind, Strategy
 from supervisord_lite.core.state import (
     Blocked,
@@ -182,12 +182,12 @@ def _outside(old: Configuration, new: Configuration) -> Iterator[Change]:
 
 
 def _of_channels(old: Iterable[Channel], new: Iterable[Channel]) -> Iterator[Change]:
-    before, after = ({channel.name: channel.kind for channel in side} for side in (old, new))
-    for name in dict.fromkeys((*after, *before)):
-        had, has = before.get(name), after.get(name)
+    first, then = ({channel.name: channel for channel in side} for side in (old, new))
+    for name in dict.fromkeys((*then, *first)):
+        had, has = (side[name].kind if name in side else None for side in (first, then))
         if had is None or has is None or type(had) is not type(has):
             yield Change(f"channels.{name}", _kind(had), _kind(has))
-        elif replaces(had, has):
+        elif first[name].generation != then[name].generation:
             yield Change(f"channels.{name}", _kind(had), f"{_kind(has)} (another one)")
         else:
             yield from _changes(f"channels.{name}", had, has)

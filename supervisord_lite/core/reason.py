@@ -37,7 +37,7 @@ RESTARTS = "restarts"
 RUN_REQUESTED = "run requested"
 READY = "ready"
 HEALTHY = "healthy"
-DEPENDENCIES_MET = "its dependencies are there"
+DEPENDENCIES_MET = "what it waited for is there"
 HOOKS_OVER = "its hooks are over"
 WAITS_FOR_HOOKS = "waits for its hooks to end"
 WAITS_FOR_DEPENDENTS = "waits for what depends on it to go down"
@@ -134,6 +134,11 @@ def cannot_spawn(fact: SpawnFailed, program: Program) -> str:
 def waits_for(dependency: Dependency) -> str:
     """Such as "waits for db to be ready"."""
     return f"waits for {dependency.worker} {_CONDITIONS[dependency.condition]}"
+
+
+def waits_for_channel(channel: str, trouble: str) -> str:
+    """Such as "waits for channel web: cannot make it: Address already in use"."""
+    return f"waits for channel {channel}: {trouble}"
 
 
 def cannot_be_met(dependency: Dependency) -> str:

@@ -16,6 +16,7 @@ from supervisord_lite.core.event import (
     SpecReplaced,
     Withdrawn,
 )
+from supervisord_lite.core.generations import as_now
 from supervisord_lite.core.plan import restarts
 from supervisord_lite.core.rollout import (
     Complete,
@@ -131,9 +132,9 @@ class Rollouts:
             for name, one in ours.items()
             if _is_given_up(one) or (_is_up(one) and (every or restarts(one.spec, declared[name])))
         }
-        before = tuple(one.spec for one in ours.values())
+        before = self._as_now(one.spec for one in ours.values())
         if going is not None:
-            before = going.before
+            before = self._as_now(going.before)
             if not restart:  # what that has replaced already is still to be seen to be good
                 runs |= {
                     name: run
@@ -182,14 +183,22 @@ class Rollouts:
             out.append(Note(why, problem=True))
         if why or known is None or self._host.configuration is None:
             return
-        self._host.adopt_configuration(_with(self._host.configuration, known.before), out)
+        before = self._as_now(known.before)
+        self._host.adopt_configuration(_with(self._host.configuration, before), out)
         self.begin(worker, reason.UNDONE, now, out, restart=False)
 
     def cannot_undo(self, worker: str) -> str:
         """Why the last roll-out of a worker cannot be undone, in a line; nothing if it can be."""
         members, declared = self._host.members(worker), self._host.declared(worker)
-        why = why_not_undone(self.by_worker.get(worker), members, declared)
+        known = self.by_worker.get(worker)
+        if known is not None:
+            known = replace(known, before=self._as_now(known.before))
+        why = why_not_undone(known, members, declared)
         return reason.cannot_undo(worker, why) if why else ""
+
+    def _as_now(self, specs: Iterable[InstanceSpec]) -> tuple[InstanceSpec, ...]:
+        """Going back leads to an earlier program, but never to a channel that is no more."""
+        return as_now(specs, self._host.configuration)
 
     def forget_others(self, workers: Iterable[str], out: list[Command]) -> None:
         """Only these workers are left."""

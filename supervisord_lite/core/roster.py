@@ -11,8 +11,11 @@ from collections.abc import Iterable, Mapping
 from supervisord_lite.core import reason
 from supervisord_lite.core.alarms import Alarms
 from supervisord_lite.core.bonds import NOBODY, Bonds
+from supervisord_lite.core.channel import Pipe
 from supervisord_lite.core.command import CloseWriters, Command, OpenWriters
 from supervisord_lite.core.event import (
+    ChannelFound,
+    ClockSet,
     DependencyLost,
     Finding,
     GateMoved,
@@ -22,7 +25,7 @@ from supervisord_lite.core.event import (
     SpecReplaced,
 )
 from supervisord_lite.core.moment import ALONE, OPEN, Around, Clock, Gate
-from supervisord_lite.core.spec import InstanceSpec, OnExit, Program
+from supervisord_lite.core.spec import Configuration, InstanceSpec, OnExit, Program
 from supervisord_lite.core.state import (
     Blocked,
     Exited,
@@ -38,7 +41,7 @@ from supervisord_lite.core.state import (
 )
 from supervisord_lite.core.values import replace
 from supervisord_lite.core.worker import advance
-from supervisord_lite.core.writers import Writers, left_by
+from supervisord_lite.core.writers import Writers, used_by
 
 _CLOSED = Gate(reason.SHUTDOWN)
 GATE_MOVED = GateMoved()
@@ -61,6 +64,7 @@ class Roster:
         self.hurry = 0
         self.busy: set[str] = set()  # who has a process, its own or a hook's
         self._ends_all = False  # that is a shutdown, and nothing begins any more
+        self._missing: dict[str, Gate] = {}  # channels that cannot be had
         self._writers = Writers()
         self.agenda: deque[tuple[str, InstanceEvent]] = deque()
         self._alone = replace(ALONE, clock=clock)
@@ -69,17 +73,29 @@ class Roster:
     def clock(self) -> Clock:
         return self._alone.clock
 
-    @clock.setter
-    def clock(self, clock: Clock) -> None:
+    def set_clock(self, event: ClockSet, now: float, out: list[Command], *, ticking: bool) -> None:
+        """The wall clock is another one; schedules are looked at again if they are `ticking`."""
+        clock = replace(self.clock, offset=event.offset)
         self._alone = replace(self._alone, clock=clock)
+        jobs = [name for name, one in self.instances.items() if one.timetable is not None]
+        self.advance_each(jobs if ticking else (), event, now, out)
 
-    def write_ends(self) -> list[Command]:
-        """Which are to be open now, and which closed: their last writer has let go, and nobody
-        knows whether that was said.
+    def write_ends(self, configuration: Configuration | None) -> list[Command]:
+        """Which are to be open now, and which closed: whether that was said when their last writer
+        let go, nobody knows. What nobody has ever written to has no end to see, and stays open.
         """
         written = self._writers.open()
-        left = [one for one in left_by(self.instances.values()) if one not in written]
+        pipes = configuration.channels if configuration else ()
+        left = [one.name for one in pipes if isinstance(one.kind, Pipe) and one.name not in written]
         return [*map(OpenWriters, written), *map(CloseWriters, left)]
+
+    def miss(self, channel: str, trouble: str | None) -> None:
+        """A channel cannot be had; None: it can."""
+        if trouble is None:
+            self._missing.pop(channel, None)
+        else:
+            why = reason.waits_for_channel(channel, trouble)
+            self._missing[channel] = Gate(why, channel=True)
 
     def restore(self, instances: Iterable[Instance]) -> None:
         """Take over what an earlier fleet left; what it means to others is looked at later."""
@@ -133,6 +149,9 @@ class Roster:
         if self._ends_all:
             return Around(_CLOSED, clear, self._alone.clock)
         gate = self.bonds.gate(spec) if spec.dependencies else OPEN
+        if self._missing and gate is OPEN:
+            used = (self._missing.get(channel) for channel in used_by(spec))
+            gate = next((shut for shut in used if shut is not None), OPEN)
         if clear and gate is OPEN:
             return self._alone
         return Around(gate, clear, self._alone.clock)
@@ -192,10 +211,16 @@ class Roster:
 
     # ------------------------------------------------------------- several at once
 
-    def find(self, event: Finding, now: float, out: list[Command]) -> None:
-        """Something is found out about a run. If it is to be restarted for that, as if somebody
-        had asked, it takes those along that are restarted with it.
+    def find(self, event: Finding | ChannelFound, now: float, out: list[Command]) -> None:
+        """Something is found out about a channel, or about a run. If that is to be restarted for
+        it, as if somebody had asked, it takes those along that are restarted with it.
         """
+        if isinstance(event, ChannelFound):
+            self.miss(event.channel, event.trouble)
+            for name, one in self.instances.items():
+                if isinstance(one.state, Waiting | Blocked) and event.channel in used_by(one.spec):
+                    self.agenda.append((name, GATE_MOVED))
+            return
         instance = self.instances.get(event.instance)
         if instance is None:
             return

@@ -96,6 +96,9 @@ def _spawned(instance: Instance, fact: Spawned, at: Moment) -> Step:
 
 def _spawn_failed(instance: Instance, fact: SpawnFailed, at: Moment) -> Step:
     state, bury = instance.state, Bury(fact.instance, fact.run)
+    if isinstance(state, Starting) and at.around.gate.channel:  # it was no fault of the worker's
+        known = history.over(instance, fact.run, 0.0, None)
+        return begin(known, at, reason.RESTARTS, bury)
     if isinstance(state, Starting):
         return not_begun(instance, reason.cannot_spawn(fact, instance.spec.program), at, bury)
     if isinstance(state, Stopping) and state.pid is None and state.exit is None:

@@ -2,7 +2,7 @@
 rests. A channel whose last writer has let go is closed, and its readers see the end of file.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 
 from supervisord_lite.core.channel import Use
 from supervisord_lite.core.spec import InstanceSpec
@@ -49,15 +49,6 @@ class Writers:
         return opened, closed
 
 
-def left_by(instances: Iterable[Instance]) -> tuple[str, ...]:
-    """The channels that instances wrote to which rest now."""
-    found: dict[str, None] = {}
-    for one in instances:
-        if one.last_run and isinstance(one.state, Stopped | Exited):
-            found |= dict.fromkeys(written_by(one.spec))
-    return tuple(found)
-
-
 def written_by(spec: InstanceSpec) -> tuple[str, ...]:
     """The channels that it writes to: by its outputs, by copies of its logs, by descriptors."""
     program = spec.program
@@ -65,6 +56,13 @@ def written_by(spec: InstanceSpec) -> tuple[str, ...]:
     names += [log.channel for log in (spec.stdout_log, spec.stderr_log) if log is not None]
     names += [one.channel for one in program.channels if one.use is Use.WRITE]
     return tuple(dict.fromkeys(name for name in names if name is not None))
+
+
+def used_by(spec: InstanceSpec) -> tuple[str, ...]:
+    """The channels that must be there for it to start."""
+    program = spec.program
+    names = (program.stdin.channel, *(one.channel for one in program.channels), *written_by(spec))
+    return tuple(name for name in names if name is not None)
 
 
 def _writes(instance: Instance | None) -> tuple[str, ...]:

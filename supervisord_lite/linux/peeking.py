@@ -8,30 +8,27 @@ import socket
 from collections.abc import Iterator
 
 _SO_PEEK_OFF = 42  # asm-generic/socket.h; Python has no name for it
+_END = 64  # messages without a byte in a row: rather a socket that was shut down
 
 
 def messages(end: socket.socket, largest: int) -> Iterator[bytes]:
-    """What waits in `end`, message by message, as it was put; none is longer than `largest`."""
+    """What waits in `end`, message by message, as it was put; none may be longer than `largest`.
+    Messages without a byte are left out: the kernel shows each of them once.
+    """
     end.setsockopt(socket.SOL_SOCKET, _SO_PEEK_OFF, 0)
+    empty = 0
     try:
-        while True:
-            try:
-                yield end.recv(largest, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-            except BlockingIOError:
-                return
+        while empty < _END:
+            message = end.recv(largest, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+            empty = 0 if message else empty + 1
+            if message:
+                yield message
+    except BlockingIOError:
+        return
     finally:
         end.setsockopt(socket.SOL_SOCKET, _SO_PEEK_OFF, -1)
 
 
 def count(end: socket.socket, largest: int) -> int:
-    """How many messages wait in `end`."""
-    end.setsockopt(socket.SOL_SOCKET, _SO_PEEK_OFF, 0)
-    buffer, found = bytearray(largest), 0
-    try:
-        while end.recv_into(buffer, 0, socket.MSG_PEEK | socket.MSG_DONTWAIT):
-            found += 1
-    except BlockingIOError:
-        return found
-    finally:
-        end.setsockopt(socket.SOL_SOCKET, _SO_PEEK_OFF, -1)
-    return found
+    """How many messages with at least a byte wait in `end`."""
+    return sum(1 for _ in messages(end, largest))

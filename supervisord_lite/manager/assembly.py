@@ -6,10 +6,9 @@ the fleet from what the keeper has, which at first is nothing, then apply what w
 
 import asyncio
 import signal
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from supervisord_lite.channels.room import Channels
 from supervisord_lite.core.command import Finish, Forget
 from supervisord_lite.core.event import (
     Configured,
@@ -26,6 +25,7 @@ from supervisord_lite.linux.lock_file import AlreadyRunning
 from supervisord_lite.logs.event import StreamStatus
 from supervisord_lite.manager.care import Care
 from supervisord_lite.manager.channel_access import ChannelAccess
+from supervisord_lite.manager.channel_keeping import take_over_channels
 from supervisord_lite.manager.compiling import (
     APPLY,
     BadConfiguration,
@@ -100,12 +100,8 @@ class Manager:
 
     def _take_over_output(self, given: Inheritance) -> LogService:
         """The data plane, with every stream attached that an earlier one had."""
-        executor, later = self._executor, asyncio.get_running_loop().call_later
-        trouble = self.notices.channel_trouble
-        self.channels = Channels(given.held, executor.hold, executor.drop, later, trouble)
-        executor.channels = self.channels
-        if executor.compiled is not None:
-            executor.channels.declare(executor.compiled.configuration.channels)
+        executor = self._executor
+        self.channels = take_over_channels(given.held, executor, self._core, self.notices)
         logs = LogService(self._link, given, self._fleet, executor, self.notices)
         hold, take, fleet = executor.hold_with_packet, self._core.take, self._fleet
         say = self.notices.say
@@ -222,7 +218,7 @@ class Manager:
         try:
             async with self._configuring:
                 compiled = await self._compiler.compile(APPLY, kept=self._scales())
-                compiled = self.succeeding(compiled)
+                compiled = self.succeeding(compiled, self.channels.lost())
                 plan = self._fleet.plan(compiled.configuration)
                 await self._apply(compiled, lift_hold=True)
         except BadConfiguration:
@@ -247,10 +243,10 @@ class Manager:
             await self._apply(compiled, lift_hold=False)
         return plan
 
-    def succeeding(self, compiled: Compiled) -> Compiled:
+    def succeeding(self, compiled: Compiled, lost: Collection[str] = ()) -> Compiled:
         """What was compiled, as it is when it comes after what is applied."""
         before = self.applied.configuration if self.applied else None
-        after = succeeding(before, compiled.configuration)
+        after = succeeding(before, compiled.configuration, lost)
         if after is compiled.configuration:
             return compiled
         return as_compiled(after, compiled.listing)

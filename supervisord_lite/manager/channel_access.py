@@ -8,7 +8,7 @@ as a client wants to wait, a few times a second.
 import asyncio
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -19,6 +19,8 @@ from supervisord_lite.channels.showing import Look, View
 from supervisord_lite.core.channel import Binding, Use, Value
 from supervisord_lite.core.fleet import Fleet
 from supervisord_lite.core.handing import hand_over
+from supervisord_lite.keeper.protocol import MARK
+from supervisord_lite.linux.process_table import environment_value
 from supervisord_lite.manager.channel_doors import Door, Message, Unfit, door_to, values_in
 from supervisord_lite.manager.naming import UnknownNames
 from supervisord_lite.manager.outcome import Refused
@@ -69,9 +71,17 @@ class ChannelAccess:
             for instance in self._fleet.instances.values()
             if (pid := pid_of(instance)) is not None
         }
+        self._room.look_again(names)
         look = Look(self._room, names)
         views = await asyncio.to_thread(look.views, (os.getpid(), os.getppid()))
-        return [_row(view, runs) for view in views]
+        marks = await asyncio.to_thread(
+            _marks, {*list(runs)[:1], *(pid for view in views for pid in view.holders)}
+        )
+        return [_row(view, runs, marks) for view in views]
+
+    def lost(self) -> list[str]:
+        """Those that a reload makes anew, since their paths lead to them no more."""
+        return self._room.lost()
 
     async def put(self, name: str, data: bytes, wait: float) -> int:
         """Put a message into a queue, or bytes into a pipe, within `wait` seconds; answers how
@@ -178,15 +188,41 @@ def _close(descriptors: Iterable[int]) -> None:
         os.close(descriptor)
 
 
-def _row(view: View, runs: dict[int, str]) -> dict[str, Any]:
+def _marks(pids: Iterable[int]) -> dict[int, tuple[str, str, int]]:
+    """The daemon, instance and run that these processes say they belong to (`keeper.marks`)."""
+    found: dict[int, tuple[str, str, int]] = {}
+    for pid in pids:
+        daemon, _, rest = (environment_value(pid, MARK) or "").partition("/")
+        instance, _, run = rest.rpartition("/")
+        if run.isdecimal():
+            found[pid] = daemon, instance, int(run)
+    return found
+
+
+def _row(
+    view: View, runs: Mapping[int, str], marks: Mapping[int, tuple[str, str, int]]
+) -> dict[str, Any]:
+    # A mark of another daemon says nothing of ours: which ours is, the main processes tell.
+    daemons = {marks[pid][0] for pid in runs.keys() & marks.keys()}
+    holders: list[dict[str, Any]] = []
+    for pid, uses in view.holders.items():
+        daemon, instance, run = marks.get(pid, ("", "", 0))
+        known = daemon in daemons
+        holders.append(
+            {
+                "pid": pid,
+                "name": runs.get(pid, instance if known else None),
+                "run": run if known else None,
+                "main": pid in runs,
+                "uses": list(uses),
+                "owns": pid in view.owners,
+            }
+        )
     return {
         "name": view.name,
         "type": view.type,
         "trouble": view.trouble,
         "where": view.where,
         **view.facts,
-        "holders": [
-            {"pid": pid, "name": runs.get(pid), "uses": list(uses), "owns": pid in view.owners}
-            for pid, uses in view.holders.items()
-        ],
+        "holders": holders,
     }

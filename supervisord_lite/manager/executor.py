@@ -125,6 +125,7 @@ class Executor:
             case Sweep(instance, run):
                 return {"do": "sweep", "instance": instance, "run": run}
             case Bury(instance, run):
+                self.channels.try_again()  # it may have had what is in the way
                 return {"do": "bury", "instance": instance, "run": run}
             case OpenWriters(channel):
                 with suppress(OSError):
@@ -180,15 +181,18 @@ class Executor:
         names = (instance, *(hook_name(point, instance) for point in HookPoint))
         return [_remember(name, None) for name in names]
 
-    def _remember_fleet(self, value: Configuration | Shutdown) -> Order:
+    def _remember_fleet(self, value: Configuration | Shutdown) -> Order | None:
         if isinstance(value, Shutdown):
             return _remember(SHUTDOWN, value)
         assert self.compiled is not None
         if value != self.compiled.configuration:  # a roll-out has changed what is to be
             self.compiled = as_compiled(value, self.compiled.listing)
+        # First of its batch, and before what it explains: whoever comes next and finds channels as
+        # they were makes them what they are to be; one that was let go of cannot be had again.
+        self._link.order([{"do": "remember", "name": CONFIGURATION, "value": self.compiled.text}])
         self.channels.declare(value.channels)
         self.outputs.copies.renew()
-        return {"do": "remember", "name": CONFIGURATION, "value": self.compiled.text}
+        return None
 
     def _tell(self, command: Command) -> None:
         match command:
@@ -212,13 +216,14 @@ class Executor:
 
 def _batches(packets: Iterable[list[Command]]) -> Iterator[list[Command]]:
     """The commands of packets that go out together: one of an instance at most, so that whoever
-    looks after it has heard of one before another is put together.
+    looks after it has heard of one before another is put together. One of the fleet is the first.
     """
     batch: list[Command] = []
     concerned: set[str | None] = set()
     for packet in packets:
         instance = getattr(packet[0], "instance", None)
-        if instance in concerned or len(concerned) == _AT_ONCE:
+        begins = isinstance(packet[0], RememberFleet)
+        if begins or instance in concerned or len(concerned) == _AT_ONCE:
             yield batch
             batch, concerned = [], set()
         batch += packet

@@ -266,7 +266,8 @@ class Service:
         """What a reload would do. Raises `BadConfiguration`."""
         applied = self._fleet.configuration
         compiled = await self._compiler.compile(LOOK, kept=applied.scales if applied else ())
-        return self._fleet.plan(succeeding(applied, compiled.configuration))
+        lost = self.channels.lost()
+        return self._fleet.plan(succeeding(applied, compiled.configuration, lost))
 
     async def reload(self, *, wait: bool, timeout: float) -> tuple[Plan, list[Outcome]]:
         """Do what `plan` says and return it. Waiting ends when every instance that it touches has

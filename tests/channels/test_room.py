@@ -3,7 +3,9 @@
 import os
 import socket
 import stat
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from supervisord_lite.channels import wire
 from supervisord_lite.core.channel import (
     Access,
     Binding,
+    Channel,
     Fifo,
     Kind,
     Lock,
@@ -35,6 +38,16 @@ KINDS: dict[str, Kind] = {
     "slots": Semaphore(2),
     "total": Value("q", lock="guard"),
 }
+
+
+_KINDS = {Transport.TCP: socket.SOCK_STREAM, Transport.UDP: socket.SOCK_DGRAM}
+
+
+def free_port() -> int:
+    """One that nobody had a moment ago, with either transport."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
 
 
 def test_a_channel_that_stays_the_same_is_not_touched(place: Place) -> None:
@@ -93,12 +106,49 @@ def test_a_channel_found_without_its_definition_is_taken_as_it_is(place: Place) 
 
 def test_a_closed_pipe_stays_closed_for_a_fresh_manager(place: Place) -> None:
     """Nobody gets a write end before a writer comes."""
-    place.declare(lines=Pipe()).close_writers("lines")
+    room = place.declare(lines=Pipe())
+    room.open_writers("lines")
+    room.close_writers("lines")
     room = place.replace_manager()
     place.declare(lines=Pipe())
     assert "channel/lines/write" not in place.held
     room.open_writers("lines")
     assert "channel/lines/write" in place.held
+
+
+def test_a_pipe_that_nobody_has_written_to_has_no_end(place: Place) -> None:
+    """Though no writer is up, and a fresh manager says so: the first one is yet to come."""
+    place.declare(lines=Pipe()).close_writers("lines")
+    place.replace_manager()
+    room = place.declare(lines=Pipe())
+    room.close_writers("lines")
+    reader = place.held["channel/lines/read"]
+    os.set_blocking(reader, False)
+    with pytest.raises(BlockingIOError):
+        os.read(reader, 1)
+    room.open_writers("lines")
+    room.close_writers("lines")
+    assert os.read(reader, 1) == b""
+
+
+@pytest.mark.parametrize("a_writer_comes", [True, False])
+def test_a_manager_that_died_opening_a_write_end_leaves_one(
+    place: Place, *, a_writer_comes: bool
+) -> None:
+    """Between holding the one and dropping the other; then the readers would never see the end."""
+    room = place.declare(lines=Pipe())
+    unwritten = os.dup(place.held["channel/lines/unwritten"])
+    room.open_writers("lines")
+    place.hold("channel/lines/unwritten", unwritten)
+    os.close(unwritten)
+    place.replace_manager()
+    room = place.declare(lines=Pipe())
+    if a_writer_comes:
+        room.open_writers("lines")
+    room.close_writers("lines")
+    reader = place.held["channel/lines/read"]
+    os.set_blocking(reader, False)
+    assert os.read(reader, 1) == b""
 
 
 def test_what_is_not_declared_any_more_is_let_go_of(place: Place) -> None:
@@ -129,6 +179,77 @@ def test_what_cannot_be_changed_is_replaced(place: Place, old: Kind, new: Kind) 
     after = {os.fstat(fd).st_ino for name, fd in place.held.items() if "bell" not in name}
     assert not room.troubles
     assert not before & after
+
+
+def test_another_generation_is_another_channel(place: Place) -> None:
+    """Though it is defined as the last one; a fresh manager knows which one there is."""
+    place.declare(work=Queue())
+    before = place.inode("work/in")
+    second = Channel("work", Queue(), 1)
+    place.replace_manager()
+    place.room.declare((second,))
+    after = place.inode("work/in")
+    assert after != before
+    place.replace_manager()
+    place.room.declare((second,))
+    assert place.inode("work/in") == after
+
+
+def test_what_has_an_address_stays_the_same_under_another_name(
+    place: Place, tmp_path: Path
+) -> None:
+    """A socket with its connections, a FIFO with its bytes; for a fresh manager, too."""
+    port = free_port()
+    kinds = Socket(Transport.TCP, "127.0.0.1", port), Fifo(str(tmp_path / "jobs"))
+    place.declare(web=kinds[0], jobs=kinds[1])
+    os.write(place.held["channel/jobs/write"], b"waits")
+    with socket.create_connection(("127.0.0.1", port)):
+        before = place.inode("web/socket")
+        place.declare(http=kinds[0], work=replace(kinds[1], access=Access(0o666)))
+        assert place.inode("http/socket") == before
+        place.replace_manager()
+        room = place.declare(www=replace(kinds[0], backlog=5), tasks=kinds[1])
+        assert not room.troubles
+        assert place.inode("www/socket") == before
+        assert {name.split("/")[1] for name in place.held} == {"www", "tasks"}
+        assert os.read(place.held["channel/tasks/read"], 100) == b"waits"
+
+
+@pytest.mark.parametrize("transport", [Transport.TCP, Transport.UDP])
+def test_a_socket_is_replaced_by_one_at_its_port(place: Place, transport: Transport) -> None:
+    """Its workers have the old one yet, and nobody is refused: both are bound meanwhile."""
+    port = free_port()
+    old, new = (Socket(transport, host, port) for host in ("127.0.0.1", ""))
+    place.declare(web=old)
+    workers = os.dup(place.held["channel/web/socket"])
+    try:
+        room = place.declare(web=new)
+        assert not room.troubles
+        assert not room.missing()
+    finally:
+        os.close(workers)
+    with socket.socket(socket.AF_INET, _KINDS[transport]) as client:
+        client.connect(("127.0.0.1", port))
+        if transport is Transport.UDP:
+            client.send(b"hello")
+        heard = socket.socket(fileno=os.dup(place.held["channel/web/socket"]))
+        with heard:
+            heard.settimeout(5.0)
+            if transport is Transport.UDP:
+                assert heard.recv(10) == b"hello"
+            else:
+                heard.accept()[0].close()
+
+
+def test_whether_others_may_have_its_port_is_changed_in_place(place: Place) -> None:
+    """And a second channel may have it then."""
+    kind = Socket(Transport.TCP, "127.0.0.1", free_port())
+    place.declare(web=kind)
+    before = place.inode("web/socket")
+    shared = replace(kind, reuse_port=True)
+    room = place.declare(web=shared, other=shared)
+    assert not room.troubles
+    assert place.inode("web/socket") == before
 
 
 def test_sizes_and_capacity_are_changed_in_place(place: Place) -> None:
@@ -183,6 +304,60 @@ def test_a_fifo_that_is_there_is_used(place: Place, tmp_path: Path) -> None:
         assert os.read(place.held["channel/jobs/read"], 100) == b"early"
     finally:
         os.close(outside)
+
+
+@pytest.mark.parametrize("kind", [Fifo, partial(Socket, Transport.STREAM, "", 0)])
+def test_a_path_that_leads_elsewhere_is_noticed(
+    place: Place, tmp_path: Path, kind: Callable[[str], Kind]
+) -> None:
+    """By whoever looks; what is there works on. Another generation is made at the path."""
+    path = tmp_path / "there"
+    wanted = kind(str(path))
+    room = place.declare(it=wanted)
+    hidden = path.rename(tmp_path / "elsewhere")
+    assert room.lost() == ["it"]
+    assert not room.troubles
+    room.look_again(["it"])
+    assert "No such file" in room.troubles["it"]
+    assert not room.missing()
+    assert room.handover((Binding("it"),)).extra
+    hidden.rename(path)
+    place.retry()
+    assert not room.troubles
+    path.unlink()
+    path.write_text("precious")
+    room.look_again(["it"])
+    assert "something else" in room.troubles["it"]
+    path.unlink()
+    room.declare((Channel("it", wanted, 1),))
+    assert not room.troubles
+    assert not room.lost()
+
+
+def test_only_a_socket_is_given_its_owner_and_mode(place: Place, tmp_path: Path) -> None:
+    """Who may write to its directory cannot have another file changed for him."""
+    path, precious = tmp_path / "sock", tmp_path / "precious"
+    precious.write_text("")
+    precious.chmod(0o600)
+    kind = Socket(Transport.STREAM, path=str(path))
+    place.declare(web=kind)
+    path.unlink()
+    path.symlink_to(precious)
+    room = place.declare(web=replace(kind, access=Access(0o666)))
+    assert "something else than a socket" in room.troubles["web"]
+    assert stat.S_IMODE(precious.stat().st_mode) == 0o600
+
+
+def test_a_directory_at_the_path_of_a_socket_is_left_alone(place: Place, tmp_path: Path) -> None:
+    """A worker cannot be given what is missing; one that has it now may."""
+    path = tmp_path / "sock"
+    path.mkdir()
+    room = place.declare(web=Socket(Transport.STREAM, path=str(path)))
+    assert room.missing().keys() == {"web"}
+    assert path.is_dir()
+    path.rmdir()
+    room.try_again()
+    assert not room.missing()
 
 
 def test_a_stale_socket_is_replaced(place: Place, tmp_path: Path) -> None:
@@ -243,6 +418,7 @@ def test_a_worker_is_given_numbers_and_variables(place: Place) -> None:
 def test_a_pipe_that_was_closed_is_open_for_its_next_writer(place: Place) -> None:
     """A handover with a write end makes sure that there is one."""
     room = place.declare(lines=Pipe())
+    room.open_writers("lines")
     room.close_writers("lines")
     room.handover((Binding("lines", Use.WRITE),))
     assert "channel/lines/write" in place.held

@@ -61,6 +61,8 @@ def facts(place: Place, name: str) -> Facts:
 def test_the_depth_of_a_pipe_is_its_bytes(place: Place) -> None:
     """And one sees whether it is closed."""
     room = place.declare(lines=Pipe())
+    assert facts(place, "lines")["open"] is True
+    room.open_writers("lines")
     os.write(place.held["channel/lines/write"], b"12345")
     assert facts(place, "lines") == {"depth": 5, "unit": "bytes", "open": True}
     room.close_writers("lines")
@@ -141,7 +143,7 @@ def test_a_semaphore_shows_what_is_free(place: Place) -> None:
 
 def test_who_reads_and_who_writes_a_pipe_is_told(place: Place) -> None:
     """Though both ends are one inode."""
-    place.declare(lines=Pipe())
+    place.declare(lines=Pipe()).open_writers("lines")
     reader, writer = (place.held[f"channel/lines/{end}"] for end in ("read", "write"))
     program = "print(flush=True); input()"
     with worker(program, reader) as one, worker(program, reader, writer) as two:

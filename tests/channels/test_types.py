@@ -28,7 +28,7 @@ from tests.channels.conftest import Place
 
 def test_a_pipe_carries_bytes_between_its_ends(place: Place) -> None:
     """What is written into the write end is read from the read end."""
-    place.declare(lines=Pipe())
+    place.declare(lines=Pipe()).open_writers("lines")
     os.write(place.held["channel/lines/write"], b"through")
     assert os.read(place.held["channel/lines/read"], 100) == b"through"
 
@@ -36,6 +36,7 @@ def test_a_pipe_carries_bytes_between_its_ends(place: Place) -> None:
 def test_a_pipe_ends_when_its_writers_are_closed_and_can_be_written_to_again(place: Place) -> None:
     """The read end sees the end of file between two times with a writer, and loses nothing."""
     room = place.declare(lines=Pipe())
+    room.open_writers("lines")
     os.write(place.held["channel/lines/write"], b"last")
     room.close_writers("lines")
     reader = place.held["channel/lines/read"]

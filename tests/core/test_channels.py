@@ -2,7 +2,10 @@
 
 from dataclasses import replace
 
-from supervisord_lite.core.channel import Binding, Use
+import pytest
+
+from supervisord_lite.core.brief import why as explain_why
+from supervisord_lite.core.channel import Binding, Channel, Queue, Use
 from supervisord_lite.core.command import (
     Bury,
     CloseWriters,
@@ -11,18 +14,25 @@ from supervisord_lite.core.command import (
 )
 from supervisord_lite.core.event import (
     AlarmRang,
+    ChannelFound,
     Configured,
     MainExited,
+    SpawnFailed,
     StartRequested,
     StopRequested,
 )
 from supervisord_lite.core.fleet import Fleet
 from supervisord_lite.core.log import Log
-from supervisord_lite.core.state import (
-    Exit,
+from supervisord_lite.core.spec import (
+    InstanceSpec,
+    RestartLimit,
+    RestartPolicy,
+    Route,
+    Stream,
 )
+from supervisord_lite.core.state import Exit, Waiting
 
-from .make import PROGRAM, booted, configuration, down, orders, restored, spec, writer
+from .make import PROGRAM, booted, configuration, down, orders, pipe, restored, spec, writer
 
 
 def test_a_write_end_is_there_before_its_first_writer() -> None:
@@ -92,7 +102,69 @@ def test_descriptors_and_copies_count_as_writers() -> None:
 
 
 def test_a_close_is_said_again_after_a_recovery() -> None:
-    """Nobody knows whether it was done: a copy may have been waiting for room."""
+    """Nobody knows whether it was done: a copy may have been waiting for room. Of every pipe that
+    nobody writes to, for whoever wrote to it may be gone.
+    """
     fleet = booted(writer("a", "x"), writer("b", "y"))
     down(fleet, "a", 110.0)
-    assert restored(fleet).recover(111.0) == [OpenWriters("y"), CloseWriters("x")]
+    assert fleet.configuration
+    channels = (pipe("x"), pipe("y"), Channel("q", Queue()))
+    known = replace(fleet.configuration, channels=channels)
+    assert restored(fleet, of=known).recover(111.0) == [OpenWriters("y"), CloseWriters("x")]
+
+
+LIMIT = RestartPolicy(limit=RestartLimit(1, 60.0))
+USERS = [
+    writer("a", "x", restart=LIMIT),
+    spec("a", program=replace(PROGRAM, stdin=Stream(Route.CHANNEL, "x")), restart=LIMIT),
+    spec("a", program=replace(PROGRAM, channels=(Binding("x"),)), restart=LIMIT),
+    spec("a", stdout_log=Log("/a.log", channel="x"), restart=LIMIT),
+]
+WHY = "waits for channel x: cannot make it: Address already in use"
+MISSING = ChannelFound("x", "cannot make it: Address already in use")
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_who_is_to_be_given_a_channel_that_is_missing_waits(user: InstanceSpec) -> None:
+    """However it is to have it. Others start; it starts once the channel is there."""
+    fleet = Fleet()
+    fleet.step(MISSING, 98.0)
+    commands = fleet.step(Configured(configuration(user, writer("b", "y"))), 99.0)
+    assert Spawn("b", 1) in commands
+    assert fleet.instances["a"].state == Waiting(WHY)
+    assert explain_why(fleet.instances["a"]) == WHY
+    assert Spawn("a", 1) in fleet.step(ChannelFound("x", None), 100.0)
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_a_start_that_a_missing_channel_has_failed_is_none(user: InstanceSpec) -> None:
+    """It was ordered before that was known: it counts for nothing, and waits."""
+    fleet = Fleet()
+    fleet.step(Configured(configuration(user)), 99.0)
+    fleet.step(MISSING, 99.1)
+    commands = fleet.step(SpawnFailed("a", 1, "stream", 98, "Address already in use"), 99.2)
+    assert Bury("a", 1) in commands
+    assert fleet.instances["a"].state == Waiting(WHY)
+    assert not fleet.instances["a"].failures
+    assert fleet.deadline() is None
+    assert Spawn("a", 2) in fleet.step(ChannelFound("x", None), 100.0)
+
+
+def test_who_has_a_channel_that_goes_missing_runs_on() -> None:
+    """It is waited for by the next run only."""
+    fleet = booted(writer("a", "x"))
+    assert fleet.step(MISSING, 110.0) == []
+    fleet.step(MainExited("a", 1, Exit(code=1), emptied=True), 111.0)
+    assert isinstance(fleet.instances["a"].state, Waiting)
+    assert isinstance(fleet.step(StopRequested(("a",)), 112.0)[-1], CloseWriters)
+
+
+def test_a_recovery_knows_what_is_missing() -> None:
+    """No start is tried in vain because a manager has died."""
+    fleet = Fleet()
+    fleet.step(MISSING, 98.0)
+    fleet.step(Configured(configuration(USERS[0])), 99.0)
+    again = restored(fleet)
+    again.miss({"x": "cannot make it: Address already in use"})
+    assert orders(again.recover(110.0)) == [OpenWriters("x")]
+    assert again.instances["a"].state == Waiting(WHY)

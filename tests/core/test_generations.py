@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from supervisord_lite.core.channel import Binding, Channel, Fifo, Lock, Pipe, Queue, Use
 from supervisord_lite.core.channel import Kind as ChannelKind
-from supervisord_lite.core.generations import succeeding
+from supervisord_lite.core.generations import as_now, succeeding
 from supervisord_lite.core.plan import Action, Change, difference
 from supervisord_lite.core.spec import Configuration, Route, Stream
 
@@ -58,6 +58,22 @@ def test_another_type_is_another_channel() -> None:
     """Whatever the type was."""
     old = declared(Pipe())
     assert actions(old, succeeding(old, declared(Queue())))[0] is Action.RESTART
+
+
+def test_a_lost_channel_is_made_anew() -> None:
+    """Who has it is restarted, and the next reload restarts nobody."""
+    old = declared(Fifo("/jobs"))
+    new = succeeding(old, declared(Fifo("/jobs")), lost=["x"])
+    assert actions(old, new) == [Action.RESTART, Action.RESTART, Action.KEEP]
+    assert difference(old, new).changes[0].new.endswith("(another one)")
+    assert succeeding(new, declared(Fifo("/jobs"))) == new
+
+
+def test_nobody_is_bound_to_an_earlier_channel() -> None:
+    """An earlier program gets the channels that there are now."""
+    old = declared(Queue(10))
+    new = succeeding(old, declared(Queue(5)))
+    assert as_now(old.instances, new) == new.instances
 
 
 def test_a_generation_lasts() -> None:

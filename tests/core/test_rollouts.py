@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from supervisord_lite.core.channel import Binding, Channel, Queue
 from supervisord_lite.core.command import Command, Note, Signal, Spawn
 from supervisord_lite.core.event import (
     AlarmRang,
@@ -17,6 +18,7 @@ from supervisord_lite.core.event import (
     StopRequested,
 )
 from supervisord_lite.core.fleet import Fleet
+from supervisord_lite.core.generations import succeeding
 from supervisord_lite.core.rollout import Progress
 from supervisord_lite.core.spec import (
     Configuration,
@@ -297,6 +299,43 @@ def test_what_had_no_turn_may_fail_too() -> None:
     fleet.step(Configured(config(NEW)), 200.0)
     fleet.step(SpawnFailed("web:0", 2, "exec", 2, ""), 201.0)
     assert progress(fleet) is Progress.GOING_BACK
+
+
+def with_queue(capacity: int, program: Program = OLD) -> Configuration:
+    bound = replace(program, channels=(Binding("jobs"),))
+    return replace(rolling(3, bound), channels=(Channel("jobs", Queue(capacity)),))
+
+
+def test_going_back_never_leads_to_a_channel_that_is_no_more() -> None:
+    """Who had no turn yet has the channel that was replaced, and is restarted for the other."""
+    old = with_queue(10)
+    fleet = up(old)
+    fleet.step(Configured(succeeding(old, with_queue(5, NEW))), 200.0)
+    fleet.step(MainExited("web:0", 1, WELL, emptied=True), 201.0)
+    fleet.step(SpawnFailed("web:0", 2, "exec", 2, "No such file or directory"), 201.1)
+    assert progress(fleet) is Progress.GOING_BACK
+    fleet.step(AlarmRang(), 203.0)
+    commands = fleet.step(Spawned("web:0", fleet.instances["web:0"].last_run, 99), 203.1)
+    assert signalled(commands) == ["web:1"]
+    assert signalled(replaced(fleet, "web:1", 204.0)) == ["web:2"]
+    replaced(fleet, "web:2", 205.0)
+    assert progress(fleet) is Progress.WENT_BACK
+    for one in fleet.instances.values():
+        assert one.spec.program.argv == OLD.argv
+        assert [bound.generation for bound in one.spec.program.channels] == [1]
+    assert fleet.configuration
+    assert succeeding(fleet.configuration, with_queue(5)) == fleet.configuration
+
+
+def test_a_roll_out_for_a_channel_alone_has_nothing_to_go_back_to() -> None:
+    """It stops, and says why; undoing it would change nothing."""
+    old = with_queue(10)
+    fleet = up(old)
+    fleet.step(Configured(succeeding(old, with_queue(5))), 200.0)
+    fleet.step(MainExited("web:0", 1, WELL, emptied=True), 201.0)
+    fleet.step(SpawnFailed("web:0", 2, "exec", 2, "No such file or directory"), 201.1)
+    assert progress(fleet) is Progress.STOPPED
+    assert "changed nothing" in fleet.cannot_undo("web")
 
 
 def test_turns_are_taken_when_a_manager_dies_as_it_overtakes_a_roll_out() -> None:
