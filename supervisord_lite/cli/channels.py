@@ -68,7 +68,7 @@ def put(name: str, message: str | None, *, wait: float) -> None:
 @_WAIT
 @AS_JSON
 def get(name: str, *, wait: float, as_json: bool) -> None:
-    """Take one message out and print it: bytes as they are, what Python has put as a literal."""
+    """Take one message out and print it on lines; what Python has put as a literal."""
     message = client().get(name, wait)
     if message is None:
         complain(f"nothing is in {name}")
@@ -125,4 +125,6 @@ def _details(row: Mapping[str, Any]) -> Iterator[str]:
     for holder in row["holders"]:
         owns = ", holds it" if holder["owns"] else ""
         who = escape(holder["name"] or "another process")
+        if holder.get("run") is not None:
+            who += f" run {holder['run']}" + ("" if holder["main"] else ", not its main process")
         yield f"pid {holder['pid']}: {who} ({', '.join(holder['uses'])}){owns}"

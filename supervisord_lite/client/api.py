@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from supervisord_lite.client.errors import Broken, NoDaemon, TimedOut
+from supervisord_lite.client.errors import ApiError, Broken, NoDaemon, TimedOut
 from supervisord_lite.client.finding import find_socket, is_live
 from supervisord_lite.client.resuming import resumed
 from supervisord_lite.client.transport import Transport
@@ -292,6 +292,8 @@ class Client:
 
 
 def _channel(name: str, verb: str = "") -> str:
+    if not name or "/" in name:  # it would be another route
+        raise ApiError(404, f"cannot find a channel named {name or repr(name)}")
     return f"/v1/channels/{quoted(name)}{verb}"
 
 

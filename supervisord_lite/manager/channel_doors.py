@@ -6,26 +6,28 @@ thing or nothing, and is to be repeated by whoever wants to wait. The queue is s
 `channels.wire` describes it.
 """
 
+import fcntl
 import os
-import select
 import socket
 import struct
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
 from supervisord_lite.channels import wire
 from supervisord_lite.core.channel import Fifo, Kind, Pipe, Queue, Value
 from supervisord_lite.core.handing import type_name
 from supervisord_lite.linux import locks, peeking, pipes, sealed, splice
-from supervisord_lite.linux.descriptors import receive_with, send_with
+from supervisord_lite.linux.descriptors import close_all, receive_with, send_with
 
 LARGEST = 8 * 1024 * 1024  # bytes of a message that is handed out here
 _PIECE = 64 * 1024  # bytes that are taken out of a pipe at once
 _NUMBER = struct.Struct("=Q")
 _Done = TypeVar("_Done")
 _FAR = (wire.FAR_BYTES, wire.FAR_PICKLE)
+_DIGITS = 20  # of a size, and no more
+_HEAD = 32  # bytes that are enough to see how long the message is
 
 
 class Unfit(Exception):
@@ -63,9 +65,8 @@ def door_to(kind: Kind, parts: Mapping[str, int]) -> Door:
             return QueueDoor(parts)
         case Pipe() | Fifo():
             return PipeDoor(parts)
-    for descriptor in parts.values():
-        os.close(descriptor)
-    raise Unfit(f"nothing is put into a {type_name(kind)} or taken out of it")
+    close_all(parts.values())
+    raise Unfit(f"it is of type {type_name(kind)}: nothing is put into it or taken out of it")
 
 
 def values_in(kind: Value, parts: Mapping[str, int]) -> list[object]:
@@ -76,23 +77,31 @@ def values_in(kind: Value, parts: Mapping[str, int]) -> list[object]:
 
 
 class PipeDoor:
-    """A pipe or a fifo: bytes, without a beginning or an end."""
+    """A pipe or a fifo: bytes, without a beginning or an end.
+
+    Its reader is to see the end also while somebody waits here to take something out, so an end to
+    write to is open only while something is put in.
+    """
 
     def __init__(self, parts: Mapping[str, int]) -> None:
-        self._parts = parts
         readable = parts.get("read", parts.get("both"))
         assert readable is not None, "it is held"
-        self._read = pipes.reopen(readable, os.O_RDONLY | os.O_NONBLOCK)
-        self._write = -1
-        if "write" in parts or "both" in parts:
-            self._write = pipes.reopen(readable, os.O_WRONLY | os.O_NONBLOCK)
+        self._is_open = "write" in parts or "both" in parts
+        try:
+            self._read = pipes.reopen(readable, os.O_RDONLY | os.O_NONBLOCK)
+        finally:
+            close_all(parts.values())
 
     def put(self, data: bytes) -> int:
-        if self._write < 0:
+        if not self._is_open:
             raise Unfit("it is closed: none of its writers is up")
-        with suppress(BlockingIOError):
-            return os.write(self._write, data)
-        return 0
+        write = pipes.reopen(self._read, os.O_WRONLY | os.O_NONBLOCK)
+        try:
+            return os.write(write, data)
+        except BlockingIOError:
+            return 0
+        finally:
+            os.close(write)
 
     def get(self) -> Message | None:
         try:
@@ -115,9 +124,7 @@ class PipeDoor:
         return pipes.waiting(self._read)
 
     def close(self) -> None:
-        for descriptor in (*self._parts.values(), self._read, self._write):
-            if descriptor >= 0:
-                os.close(descriptor)
+        os.close(self._read)
 
 
 class QueueDoor:
@@ -166,11 +173,11 @@ class QueueDoor:
                 return None
             found: list[Message] = []
             walk: Any = peeking.messages(self._out, wire.WALK_BUFFER)
-            for raw in walk:
-                if len(found) == most:
-                    break
-                found.append(_seen(raw))
-            walk.close()
+            with closing(walk):
+                for raw in walk:
+                    if len(found) == most:
+                        break
+                    found.append(_seen(raw))
             return found
 
     def close(self) -> None:
@@ -199,20 +206,21 @@ class QueueDoor:
         with self._locked(wire.WALK_BYTE) as ours:
             if not ours:
                 return None
-            first = select.select([self._out], [], [], 0)[0]
-            head = self._out.recv(32, socket.MSG_PEEK | socket.MSG_DONTWAIT) if first else b""
-            if head[:1] in _FAR and int(head[1:]) > LARGEST:
-                raise Unfit(f"the next message has {int(head[1:])} bytes: open the channel for it")
+            # Not by a bare MSG_PEEK: who was killed while he walked has left his place there.
+            walk: Any = peeking.messages(self._out, _HEAD)
+            with closing(walk):
+                head = next(walk, b"")
+            if (size := _size_elsewhere(head) or 0) > LARGEST:
+                raise Unfit(f"the next message has {size} bytes: open the channel for it")
         try:
             raw, descriptors = receive_with(self._out, wire.WALK_BUFFER, socket.MSG_DONTWAIT)
         except BlockingIOError:
             return None
         try:
-            if raw[:1] in _FAR and descriptors:
-                size = int(raw[1:])
-                data = os.pread(descriptors[0], size, 0)
-                return Message(data, size, pickled=raw[:1] == wire.FAR_PICKLE)
-            return _seen(raw)
+            seen = _seen(raw)
+            if seen.data is None and descriptors and _is_memory(descriptors[0]):
+                return replace(seen, data=os.pread(descriptors[0], seen.size, 0))
+            return seen
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)
@@ -269,7 +277,22 @@ class QueueDoor:
 def _seen(raw: bytes) -> Message:
     """A message as it was sent; of one that is elsewhere only the size."""
     pickled = raw[:1] in (wire.PICKLE, wire.FAR_PICKLE)
-    if raw[:1] in _FAR:
-        return Message(None, int(raw[1:]), pickled)
+    if (size := _size_elsewhere(raw)) is not None:
+        return Message(None, size, pickled)
     body = raw[1:] if raw[:1] in (wire.BYTES, wire.PICKLE) else raw
     return Message(body, len(body), pickled)
+
+
+def _is_memory(descriptor: int) -> bool:
+    """Whether it is a memfd (fcntl(2), F_GET_SEALS): to read anything else could take for ever."""
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_GET_SEALS)
+    except OSError:
+        return False
+    return True
+
+
+def _size_elsewhere(raw: bytes) -> int | None:
+    """How long the body is, if it is elsewhere; what says that wrongly is a body itself."""
+    size = raw[1:]
+    return int(size) if raw[:1] in _FAR and size.isdigit() and len(size) < _DIGITS else None

@@ -52,7 +52,7 @@ def test_ls_shows_a_channel_a_line(daemon: Daemon) -> None:
 def test_show_names_every_process(daemon: Daemon) -> None:
     """A channel in detail, as JSON, too."""
     pid = daemon.pid("holder")
-    assert f"pid {pid}: holder:0 (in, out, page)" in slctl(daemon, "show", "work").stdout
+    assert f"pid {pid}: holder:0 run 1 (in, out, page)" in slctl(daemon, "show", "work").stdout
     assert json.loads(slctl(daemon, "show", "work", "--json").stdout)["holders"][0]["pid"] == pid
 
 

@@ -4,7 +4,7 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,10 @@ import pytest
 from supervisord_lite.channels import wire
 from supervisord_lite.client import ApiError
 from supervisord_lite.worker.named import Channels
-from tests.daemon.conftest import Daemon
+from tests.cli.conftest import until
+from tests.daemon.conftest import SLEEP, Daemon
+
+SO_PEEK_OFF = 42  # asm-generic/socket.h
 
 
 @contextmanager
@@ -29,8 +32,23 @@ def opened(daemon: Daemon, name: str, use: str | None = None) -> Iterator[dict[s
                     os.close(one[place])
 
 
+@contextmanager
+def waiting(daemon: Daemon, target: str) -> Iterator[None]:
+    """A client that has asked for this, and leaves at the end without an answer."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(daemon.socket)
+        head = f"POST {target} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
+        connection.sendall(head.encode())
+        yield
+
+
 def open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def descriptors_of(daemon: Daemon) -> int:
+    """How many the manager has."""
+    return len(list(Path(f"/proc/{daemon.manager}/fd").iterdir()))
 
 
 def row(daemon: Daemon, name: str) -> dict[str, Any]:
@@ -154,7 +172,13 @@ def test_each_end_of_a_pipe_is_opened_by_itself(daemon: Daemon) -> None:
 
 @pytest.mark.parametrize(
     ("call", "status"),
-    [("channels nope", 404), ("channel nope", 404), ("get nope", 404), ("get guard", 409)],
+    [
+        ("channels nope", 404),
+        ("channels work/peek", 404),
+        ("channel nope", 404),
+        ("get nope", 404),
+        ("get guard", 409),
+    ],
 )
 def test_what_cannot_be_is_said(daemon: Daemon, call: str, status: int) -> None:
     """A channel that is not there is not found, one of another type refused."""
@@ -183,3 +207,102 @@ def test_a_producer_that_was_killed_costs_no_room(daemon: Daemon) -> None:
         assert daemon.client.put("work", b"second", wait=60)["ok"]
         assert (row(daemon, "work")["puts"], row(daemon, "work")["gets"]) == (2, 0)
     assert [daemon.client.get("work")["text"] for _ in range(2)] == ["uncounted", "second"]
+
+
+@pytest.mark.parametrize("name", ["work", "free"])
+@pytest.mark.parametrize(
+    ("message", "comes_as"),
+    [
+        (b"Bnonsense", {"format": "bytes", "size": 9, "text": "Bnonsense"}),
+        (b"B-5", {"format": "bytes", "size": 3, "text": "B-5"}),
+        (b"P7", {"format": "pickle", "size": 7}),
+    ],
+)
+def test_a_message_that_is_none_stops_nobody(
+    daemon: Daemon, name: str, message: bytes, comes_as: dict[str, Any]
+) -> None:
+    """Whatever somebody has sent is shown as it is, goes, and what is behind it comes."""
+    read, write = os.pipe()  # in place of the memfd that P means: to read it would take for ever
+    with opened(daemon, name) as told, socket.socket(fileno=os.dup(told[name]["in"])) as end:
+        socket.send_fds(end, [message], [read])
+    os.close(read)
+    daemon.client.put(name, b"next")
+    assert daemon.client.peek(name)["messages"] == [comes_as]
+    assert daemon.client.get(name) == comes_as
+    assert daemon.client.get(name)["text"] == "next"
+    os.close(write)
+
+
+def test_who_waits_for_bytes_does_not_hold_up_the_end(daemon: Daemon) -> None:
+    """The reader of a pipe sees its end while a client waits to take something out of it."""
+    daemon.configure(
+        {
+            "write": {"command": SLEEP, "stdout": {"channel": "lines"}},
+            "read": {
+                "command": "cat; echo end; exec sleep 100000",
+                "shell": True,
+                "stdin": {"channel": "lines"},
+            },
+        },
+        channels={"lines": {"type": "pipe"}},
+    )
+    daemon.client.reload()
+    daemon.pid("write")
+    daemon.pid("read")
+    before = descriptors_of(daemon)
+    with waiting(daemon, "/v1/channels/lines/get?wait=3600"):
+        daemon.until(lambda: descriptors_of(daemon) > before + 1)
+        daemon.client.stop(["write"])
+        until(lambda: daemon.log("read:0") == "end\n")
+
+
+def test_who_leaves_takes_nothing_along(daemon: Daemon) -> None:
+    """What is put in after clients that waited have gone is got by those who are there."""
+    before = descriptors_of(daemon)
+    with ExitStack() as clients:
+        for _ in range(20):
+            clients.enter_context(waiting(daemon, "/v1/channels/free/get?wait=3600"))
+        daemon.until(lambda: descriptors_of(daemon) > before + 20)
+    daemon.until(lambda: descriptors_of(daemon) <= before)
+    daemon.client.put("free", b"mine")
+    assert daemon.client.get("free")["text"] == "mine"
+
+
+def test_many_who_wait_get_a_message_each(daemon: Daemon) -> None:
+    """Each message goes to one of them, and each is answered."""
+    found: list[str] = []
+    waiters = [
+        threading.Thread(target=lambda: found.append(daemon.client.get("work", wait=3600)["text"]))
+        for _ in range(30)
+    ]
+    for one in waiters:
+        one.start()
+    for number in range(30):
+        assert daemon.client.put("work", b"%d" % number, wait=60)["ok"]
+    for one in waiters:
+        one.join()
+    assert sorted(found, key=int) == [str(number) for number in range(30)]
+    assert row(daemon, "work")["depth"] == 0
+
+
+def test_who_was_killed_while_he_looked_leaves_nothing_hidden(daemon: Daemon) -> None:
+    """The place up to which somebody has looked into a queue hides nothing from a get."""
+    daemon.client.put("free", b"there")
+    with opened(daemon, "free") as told, socket.socket(fileno=os.dup(told["free"]["out"])) as end:
+        end.setsockopt(socket.SOL_SOCKET, SO_PEEK_OFF, 6)
+    assert daemon.client.get("free")["text"] == "there"
+
+
+def test_rows_name_the_run_of_a_child(daemon: Daemon) -> None:
+    """Of whatever a worker has started and that has the channel open, it is said whose it is."""
+    twice = {"command": "sleep 100000 & wait", "shell": True, "channels": ["free"]}
+    daemon.configure(
+        {"twice": twice},
+        channels={"free": {"type": "queue"}},
+    )
+    daemon.client.reload()
+    daemon.pid("twice")
+    daemon.until(lambda: len(row(daemon, "free")["holders"]) == 2)
+    holders = row(daemon, "free")["holders"]
+    assert [(one["name"], one["run"]) for one in holders] == [("twice:0", 1)] * 2
+    assert sorted(one["main"] for one in holders) == [False, True]

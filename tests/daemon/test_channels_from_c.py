@@ -40,6 +40,27 @@ def show():
     print(channels["total"].value)
     time.sleep(100000)
 """
+EXAMPLE = """
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+int main(void)
+{
+    static char room[65536];
+    int in, out;
+    if (sscanf(getenv("CHANNEL_JOBS"), "%d %d", &in, &out) != 2)
+        return 2;
+EXAMPLE
+    printf("%s %lld\\n", room, *total);
+    fflush(stdout);
+    pause();
+}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -185,3 +206,27 @@ def ask(daemon: Daemon) -> int:
         client.settimeout(DEADLINE)
         client.connect(str(daemon.directory / "web.sock"))
         return int(client.recv(64))
+
+
+def test_example_of_the_documentation(daemon: Daemon, tmp_path: Path) -> None:
+    """What docs/channels.md shows in C compiles without a warning, and does what it says."""
+    if COMPILER is None:
+        pytest.skip("there is no C compiler here")
+    page = Path(__file__).parents[2] / "docs/channels.md"
+    example = page.read_text().partition("```c\n")[2].partition("```")[0]
+    source = tmp_path / "example.c"
+    source.write_text(EXAMPLE.replace("EXAMPLE", example))
+    built = str(tmp_path / "example")
+    words = [COMPILER, "-Wall", "-Wextra", "-Werror", "-O1", "-o", built, str(source)]
+    subprocess.run(words, check=True, timeout=DEADLINE)
+    use = {"guard": {"fd": 8}, "total": {"fd": 9}, "jobs": "both"}
+    daemon.run(
+        {"example": {"command": [built], "channels": use}},
+        channels={
+            "guard": {"type": "lock"},
+            "total": {"type": "value", "code": "q", "lock": "guard", "initial": 7},
+            "jobs": {"type": "queue"},
+        },
+    )
+    until(lambda: said(daemon, "example:0") == ["bhello 7"])
+    assert daemon.client.channels("guard")[0]["depth"] == 1  # it is held until the program ends

@@ -1,7 +1,9 @@
 """Channels without Python: scripts for sh, with what every system has."""
 
+import re
 import socket
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -155,3 +157,28 @@ def test_socketpair_from_sh(daemon: Daemon) -> None:
         channels={"duo": {"type": "socketpair"}},
     )
     until(lambda: said(daemon, "ask:0") == ["how much? 42"])
+
+
+def test_examples_of_the_documentation(daemon: Daemon) -> None:
+    """What docs/channels.md shows for a shell runs there as it stands."""
+    page = (Path(__file__).parents[2] / "docs/channels.md").read_text()
+    section = page.partition("## In a shell")[2].partition("\n## ")[0]
+    lines = [line[4:] for line in section.splitlines() if line.startswith("    ")]
+    commands = [re.split(r"  +", line)[0] for line in lines if not line.startswith(" ")]
+    runnable = [one for one in commands if "…" not in one and "flock" not in one]
+    assert len(runnable) == 6
+    command = "set -e; " + "; ".join(runnable) + "; exec sleep 100000"
+    use = {"lines": "write", "work": "both", "grid": {}}
+    daemon.run(
+        {
+            "example": script(daemon, command, channels=use),
+            "read": script(daemon, "exec cat", stdin={"channel": "lines"}),
+        },
+        channels={
+            "lines": {"type": "pipe"},
+            "work": {"type": "queue"},
+            "grid": {"type": "array", "code": "d", "length": 3, "initial": [1.5, 2]},
+        },
+    )
+    until(lambda: daemon.log("read:0") == "hello\n" * 2)
+    until(lambda: daemon.log("example:0").split() == ["bhello", "1.5", "2", "0"])

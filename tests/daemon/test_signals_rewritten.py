@@ -1,11 +1,14 @@
 """Signals that reach a worker as other ones, and those that the daemon hands on."""
 
+import os
 import signal
+import subprocess
 from typing import Any
 
 import pytest
 
-from tests.cli.conftest import until
+from supervisord_lite.linux.process_table import ProcessTable
+from tests.cli.conftest import DEADLINE, until
 from tests.daemon.conftest import Daemon
 
 NAMES = ("HUP", "INT", "USR1", "USR2", "WINCH", "TERM")
@@ -69,3 +72,24 @@ def test_forwarded_and_rewritten(daemon: Daemon) -> None:
     until(lambda: heard(daemon) == ["listening"])
     daemon.signal(signal.SIGUSR1)
     until(lambda: heard(daemon)[1:] == ["HUP"])
+
+
+def test_forwarded_by_the_first_process_of_a_container(daemon: Daemon) -> None:
+    """As PID 1 the daemon gets what the container's runtime sends, and hands it on."""
+    unshare = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
+    if subprocess.run([*unshare, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("cannot make a pid namespace here")
+    daemon.configure(
+        {"web": teller(), "api": teller() | {"signals": {"USR1": "HUP"}}},
+        supervisor={"forward": ["USR1", "WINCH"]},
+    )
+    process = daemon.launch(prefix=unshare)
+    until(lambda: heard(daemon) == heard(daemon, "api:0") == ["listening"])
+    assert daemon.about("keeper") == 1
+    (first,) = ProcessTable().children(process.pid)
+    os.kill(first, signal.SIGUSR1)
+    until(lambda: heard(daemon)[1:] == ["USR1"] and heard(daemon, "api:0")[1:] == ["HUP"])
+    os.kill(first, signal.SIGWINCH)
+    until(lambda: heard(daemon)[2:] == heard(daemon, "api:0")[2:] == ["WINCH"])
+    os.kill(first, signal.SIGKILL)  # and with it everything in the namespace
+    process.wait(DEADLINE)

@@ -226,12 +226,16 @@ def test_another_data_plane_goes_on(rig: Rig, channel: Channel) -> None:
     assert channel.waiting() == 0
 
 
+@pytest.mark.parametrize("format_", [Format.RAW, Format.JSON])
 @pytest.mark.parametrize("on_full", OnFull)
-def test_a_log_in_trouble(rig: Rig, channel: Channel, on_full: OnFull, tmp_path: Path) -> None:
+def test_a_log_in_trouble(
+    rig: Rig, channel: Channel, on_full: OnFull, format_: Format, tmp_path: Path
+) -> None:
     """The channel is given what is dropped, and waits for what is not; it has each byte once."""
     directory = tmp_path / "later"
     directory.write_text("a file where a directory is to be")
-    log = rig.log(channel="lines", path=str(directory / "web.log"), on_full=on_full)
+    path = str(directory / "web.log")
+    log = rig.log(channel="lines", path=path, on_full=on_full, format=format_)
     rig.eventually(lambda: rig.told(TroubleBegan))
     rig.write(b"in trouble\n")
     if on_full is OnFull.DROP:
@@ -241,7 +245,8 @@ def test_a_log_in_trouble(rig: Rig, channel: Channel, on_full: OnFull, tmp_path:
     rig.write(b"well again\n")
     rest = b"in trouble\nwell again\n" if on_full is OnFull.BLOCK else b"well again\n"
     assert channel.take(len(rest)) == rest
-    rig.eventually(lambda: logged(log).endswith(rest))
+    rig.eventually(lambda: b"well again" in logged(log))
+    assert channel.waiting() == 0
     assert (b"in trouble" in logged(log)) == (on_full is OnFull.BLOCK)
 
 

@@ -1,12 +1,16 @@
 """A whole daemon whose workers write into a log and a channel at once."""
 
+import os
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.cli.conftest import until
 from tests.daemon.conftest import Daemon
 
 COUNT = 20_000
@@ -111,3 +115,86 @@ def test_what_a_lossy_copy_missed_is_in_the_status(daemon: Daemon) -> None:
     daemon.until(lambda: content(daemon, "produced.log") == EXPECTED)
     lost = daemon.row("produce")["logs"]["stdout"]["channel_lost_bytes"]
     assert lost == len(EXPECTED) - depth(daemon) > 0
+
+
+TALK = """
+import sys, time
+number = 0
+while True:
+    sys.stdout.write(f"{number:015}\\n")
+    sys.stdout.flush()
+    number += 1
+    time.sleep(0.001)
+"""
+
+
+def talk(**stdout: Any) -> dict[str, Any]:
+    """A worker that never stops talking."""
+    outlet = {"log": "produced.log", **stdout}
+    return {"produce": {"command": [sys.executable, "-c", TALK], "stdout": outlet}}
+
+
+def numbers_from(path: Path) -> list[int]:
+    """What comes out of a fifo: some hundred numbers, the first and the last of which are whole."""
+    until(path.exists)
+    fd, data = os.open(path, os.O_RDONLY | os.O_NONBLOCK), b""
+
+    def is_enough() -> bool:
+        nonlocal data
+        with suppress(BlockingIOError):
+            data += os.read(fd, 65536)
+        return data.count(b"\n") > 300
+
+    try:
+        until(is_enough)
+    finally:
+        os.close(fd)
+    return [int(line) for line in data.split(b"\n")[1:-1]]
+
+
+def logged(daemon: Daemon) -> list[int]:
+    """The numbers that are in the log as whole lines."""
+    return [int(line) for line in content(daemon, "produced.log").split(b"\n")[:-1]]
+
+
+def is_unbroken(numbers: list[int]) -> bool:
+    """Whether they are in order and none is missing; a new run begins with 0."""
+    return all(after in (before + 1, 0) for before, after in pairwise(numbers))
+
+
+def test_a_copy_goes_into_the_channel_that_replaces_another(daemon: Daemon) -> None:
+    """A reload that makes another channel of it, or names another one, takes the copies there; the
+    log has everything once.
+    """
+    first, second, third = (daemon.directory / name for name in ("one", "two", "three"))
+    daemon.run(
+        talk(channel="lines"),
+        channels={
+            "lines": {"type": "fifo", "path": str(first)},
+            "other": {"type": "fifo", "path": str(third)},
+        },
+    )
+    for path, name in ((first, "lines"), (second, "lines"), (third, "other"), (second, "lines")):
+        if path is not first:
+            channels = {
+                "lines": {"type": "fifo", "path": str(second)},
+                "other": {"type": "fifo", "path": str(third)},
+            }
+            daemon.configure(talk(channel=name), channels=channels)
+            daemon.client.reload()
+        assert is_unbroken(numbers_from(path)), f"into {path}"
+    assert is_unbroken(logged(daemon))
+
+
+def test_copying_begins_and_ends_by_a_reload(daemon: Daemon) -> None:
+    """A channel is added to the output of a worker, and taken away again: the log has all."""
+    channels = {"lines": {"type": "fifo", "path": str(daemon.directory / "one")}}
+    daemon.run(talk(), channels=channels)
+    daemon.configure(talk(channel="lines"), channels=channels)
+    daemon.client.reload()
+    assert is_unbroken(numbers_from(daemon.directory / "one"))
+    daemon.configure(talk(), channels=channels)
+    daemon.client.reload()
+    before = len(content(daemon, "produced.log"))
+    daemon.until(lambda: len(content(daemon, "produced.log")) > before + 4096)
+    assert is_unbroken(logged(daemon))
