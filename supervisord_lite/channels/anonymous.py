@@ -8,6 +8,7 @@ nobody has written to has not ended.
 
 import os
 
+from supervisord_lite.channels.definition import DEFINITION, is_old
 from supervisord_lite.channels.parts import Facts, Parts
 from supervisord_lite.core.channel import Pipe
 from supervisord_lite.linux import pipes
@@ -23,7 +24,13 @@ def make(kind: Pipe, _name: str) -> Parts:
 
 
 def mend(parts: Parts) -> bool:
-    """Make again what can be; whether it is whole then. A pipe without a write end is closed."""
+    """Without its read end nothing of it is left. Where an earlier version has made it, a write end
+    says nothing: if there is a writer, we are told so.
+    """
+    if WRITE in parts and DEFINITION in parts and is_old(parts[DEFINITION]):
+        if UNWRITTEN in parts:
+            os.close(parts[UNWRITTEN])
+        parts[UNWRITTEN] = parts.pop(WRITE)
     return READ in parts
 
 

@@ -50,13 +50,25 @@ def write(channel: Channel) -> int:
 def read(name: str, descriptor: int) -> Channel | None:
     """The definition; None if it is none that we understand."""
     try:
-        text = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
-        fields = json.loads(text)
+        fields = _fields(descriptor)
         make, generation = _KINDS[fields.pop("type")], int(fields.pop("generation", 0))
         kind = make(**{key: _field(key, x) for key, x in fields.items()})
         return Channel(name, kind, generation)
     except (OSError, ValueError, TypeError, KeyError):
         return None
+
+
+def is_old(descriptor: int) -> bool:
+    """Whether it was written when a pipe's write end had one name, written to or not."""
+    try:
+        return "generation" not in _fields(descriptor)
+    except (OSError, ValueError):
+        return False
+
+
+def _fields(descriptor: int) -> dict[str, Any]:
+    fields: dict[str, Any] = json.loads(os.pread(descriptor, os.fstat(descriptor).st_size, 0))
+    return fields
 
 
 def _field(key: str, value: Any) -> Any:

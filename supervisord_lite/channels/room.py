@@ -164,9 +164,11 @@ class Channels:
             return None
         for part in parts.keys() - there:
             self._hold(held_name(name, part), parts[part])
-        if noted is None:
+        for part in there - parts.keys():
+            self._drop(held_name(name, part))
+        if noted is None or there != parts.keys():
             _let_block(parts)
-            self._define(wanted)
+            self._define(had)
         self._made[name] = had
         return had
 

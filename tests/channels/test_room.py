@@ -1,5 +1,6 @@
 """The room: what a reload, a fresh manager and trouble make of channels."""
 
+import json
 import os
 import socket
 import stat
@@ -27,6 +28,7 @@ from supervisord_lite.core.channel import (
     Use,
     Value,
 )
+from supervisord_lite.linux import sealed
 from tests.channels.conftest import Place
 
 KINDS: dict[str, Kind] = {
@@ -128,6 +130,42 @@ def test_a_pipe_that_nobody_has_written_to_has_no_end(place: Place) -> None:
         os.read(reader, 1)
     room.open_writers("lines")
     room.close_writers("lines")
+    assert os.read(reader, 1) == b""
+
+
+def made_by_an_earlier_version(place: Place) -> None:
+    """A pipe as it was before its write end had two names, and its note a generation."""
+    place.declare(lines=Pipe())
+    held = place.held
+    held["channel/lines/write"] = held.pop("channel/lines/unwritten")
+    fields = json.loads(os.pread(held["channel/lines/definition"], 4096, 0))
+    del fields["generation"]
+    note = sealed.make("definition of lines", json.dumps(fields).encode())
+    place.hold("channel/lines/definition", note)
+    os.close(note)
+    place.replace_manager()
+    place.declare(lines=Pipe())
+
+
+@pytest.mark.parametrize("has_writer", [True, False])
+def test_a_pipe_of_an_earlier_version_ends_with_its_writers_only(
+    place: Place, *, has_writer: bool
+) -> None:
+    """An upgrade shows no reader an end that is none, and takes none away; nor does the next."""
+    made_by_an_earlier_version(place)
+    for _ in range(2):
+        if has_writer:
+            place.room.open_writers("lines")
+        else:
+            place.room.close_writers("lines")
+        reader = place.held["channel/lines/read"]
+        os.set_blocking(reader, False)
+        with pytest.raises(BlockingIOError):
+            os.read(reader, 1)
+        place.replace_manager()
+        place.declare(lines=Pipe())
+    place.room.open_writers("lines")
+    place.room.close_writers("lines")
     assert os.read(reader, 1) == b""
 
 

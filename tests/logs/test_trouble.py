@@ -121,6 +121,30 @@ def test_a_full_disk_may_let_the_worker_wait(rig: Rig, small_disk: Path) -> None
 
 
 @needs_root
+@pytest.mark.parametrize("on_full", OnFull)
+@pytest.mark.parametrize("copied", [True, False])
+def test_what_a_full_disk_takes_from_a_stream_that_leaves_is_told(
+    rig: Rig, small_disk: Path, on_full: OnFull, *, copied: bool
+) -> None:
+    """Nobody will write it any more, and nobody else could say how much it was."""
+    path = small_disk / "web.log"
+    rig.log(path=str(path), rotation=Rotation(None), on_full=on_full, channel=copied)
+    with (small_disk / "obstacle").open("wb", buffering=0) as file, suppress(OSError):
+        while file.write(bytes(4096)) == 4096:
+            pass
+    data = rig.lines(1000)
+    rig.write(data)
+    rig.eventually(lambda: rig.told(TroubleBegan), "the disk is full")
+    rig.plane.detach("web")
+    rig.eventually(lambda: rig.told(TroubleEnded), "it is told")
+    kept = path.read_bytes()
+    assert kept == data[: len(kept)]
+    lost = len(data) - len(kept), 1000 - kept.count(b"\n")
+    why = f"cannot write {path}: No space left on device"
+    assert rig.told(TroubleEnded) == [TroubleEnded("web", why, *lost)]
+
+
+@needs_root
 def test_a_full_disk_does_not_touch_the_logs_of_another(rig: Rig, small_disk: Path) -> None:
     """Trouble is one stream's, not the thread's."""
     rig.log(path=str(small_disk / "web.log"), rotation=Rotation(None), on_full=OnFull.DROP)

@@ -104,6 +104,8 @@ def test_demo(shipped: Shipped) -> None:
     before = shipped.pid("web")
     os.kill(before, signal.SIGKILL)
     shipped.until(lambda: shipped.pid("web") != before)
+    shipped.client.scale({"visitor": 2}, timeout=DEADLINE)
+    shipped.await_states(visitor="RUNNING")
     shipped.kill_manager()
     shipped.stop()
 
@@ -226,6 +228,16 @@ def test_pipeline(shipped: Shipped) -> None:
     )
     logs = shipped.directory / "logs"
     until(lambda: any("- a job" in log.read_text() for log in logs.glob("pipeline.worker.*")))
+    shipped.client.stop(["worker"])
+    jobs = [f"{number} waits for whoever comes" for number in range(100)]
+    subprocess.run(
+        ["sh", "-c", 'printf "%s\\n" "$@" > run/jobs.fifo', "sh", *jobs],
+        cwd=shipped.directory,
+        check=True,
+        timeout=DEADLINE,
+    )
+    shipped.client.start(["worker"], timeout=DEADLINE)
+    until(lambda: _done(logs) == sorted(["a job", *jobs]))
     shipped.client.signal(["numbers"], "HUP")
     until(shipped.says("pipeline.numbers.err", "beginning anew"))
     before = shipped.pid("upper")
@@ -235,6 +247,12 @@ def test_pipeline(shipped: Shipped) -> None:
     shipped.client.stop(["numbers", "upper"])
     until(shipped.says("pipeline.totals.0.log", "that is all"))
     shipped.stop()
+
+
+def _done(logs: Path) -> list[str]:
+    """The jobs that the workers of the pipeline have done, as they read them."""
+    said = "".join(log.read_text() for log in logs.glob("pipeline.worker.*.log"))
+    return sorted(line.partition(" - ")[2] for line in said.splitlines())
 
 
 def test_queue(shipped: Shipped) -> None:

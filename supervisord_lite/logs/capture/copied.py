@@ -131,8 +131,8 @@ class CopiedStream(Stream):
             os.close(self._channel)
 
     def discard_pending(self) -> None:
+        self.losses.drop(self._hop.read, self._hop.waiting())
         super().discard_pending()
-        self._drop(self._hop.read, self._hop.waiting())
 
     @property
     def waits(self) -> bool:
@@ -206,7 +206,7 @@ class CopiedStream(Stream):
         """
         target = self.target
         if target is None:
-            self._drop(self._hop.read, count)
+            self.losses.drop(self._hop.read, count)
         elif self._shaping:
             self._shaping.fill(self._hop.read, count)
             self._shaping.write(target)

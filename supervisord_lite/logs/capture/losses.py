@@ -1,5 +1,7 @@
 """What a stream in trouble has lost, and the words for it."""
 
+from supervisord_lite.logs.capture.mover import discard
+
 
 class Losses:
     """Bytes and lines: `ever`, and in the present trouble (`now`)."""
@@ -12,6 +14,12 @@ class Losses:
         """Some are gone."""
         self.ever = self.ever[0] + total, self.ever[1] + lines
         self.now = self.now[0] + total, self.now[1] + lines
+
+    def drop(self, source: int, count: int) -> int:
+        """Throw away up to `count` bytes that wait in a pipe; answers how many it were."""
+        total, lines = discard(source, count)
+        self.add(total, lines)
+        return total
 
     def forget(self) -> None:
         """The trouble is over."""

@@ -17,7 +17,6 @@ from supervisord_lite.logs.capture import hop, widths
 from supervisord_lite.logs.capture.bench import Bench
 from supervisord_lite.logs.capture.hop import Hop, Passage
 from supervisord_lite.logs.capture.losses import Losses
-from supervisord_lite.logs.capture.mover import discard
 from supervisord_lite.logs.capture.shaper import shaping
 from supervisord_lite.logs.capture.shaping import shaping_for
 from supervisord_lite.logs.capture.sink import Sink
@@ -206,12 +205,15 @@ class Stream:
             self._shaping.close()
 
     def discard_pending(self) -> None:
-        """Nobody will ever write what an unwritable log left in this stream's own hop."""
+        """Nobody will ever write what an unwritable log has left behind, here or in the pipe."""
         if self._pending:
-            self._drop(self._pending.read, self._pending.waiting())
+            self.losses.drop(self._pending.read, self._pending.waiting())
             self._pending = None
         if self._shaping:
             self.losses.add(*self._shaping.drop())
+        if self.trouble:
+            self.losses.drop(self._pipe, pipes.waiting(self._pipe))
+            self.bench.report(TroubleEnded(self.name, self.trouble, *self.losses.now))
 
     # In the course of events.
 
@@ -239,7 +241,7 @@ class Stream:
         if target is None:
             if self.log.on_full is OnFull.BLOCK:
                 return 0
-            count = self._drop(self._pipe, most)
+            count = self.losses.drop(self._pipe, most)
             self._taken += count
         elif self._shaping:
             with self._counting:
@@ -290,7 +292,7 @@ class Stream:
             if passage is self._own:
                 self._pending = passage
             else:
-                self._drop(passage.read, passage.waiting())
+                self.losses.drop(passage.read, passage.waiting())
         self._listen()
 
     def _open(self) -> None:
@@ -372,11 +374,6 @@ class Stream:
         if self._awaited is not None:
             self.bench.poller.remove(self._awaited)
             self._awaited = None
-
-    def _drop(self, source: int, count: int) -> int:
-        total, lines = discard(source, count)
-        self.losses.add(total, lines)
-        return total
 
     def _marker(self) -> bytes:
         text = self.losses.marker(self.trouble or "")
