@@ -38,6 +38,7 @@ class Applying:
         """From now on the instances are to become what it says."""
         before = self._declared
         self.declare(configuration)
+        self._roster.lack(configuration)
         self._overtaken = tuple(
             worker
             for worker in self.rollouts.active()
@@ -101,6 +102,7 @@ class Applying:
             if spec.name not in self._roster.instances:
                 known = wishes if wishes and spec.remember else {}
                 self.bring(spec, now, out, start=known.get(spec.name, spec.autostart))
+        self._roster.lack(self.configuration)
 
     def _removed(self) -> list[str]:
         """The instances that nobody declares and no roll-out needs."""

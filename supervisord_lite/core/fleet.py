@@ -129,6 +129,7 @@ class Fleet:
         fleet._applying.rollouts.restore(rollouts)
         unsure = held or configuration is None
         fleet._roster.restore(replace(instance, held=unsure) for instance in instances)
+        fleet._roster.lack(configuration)
         return fleet
 
     # ------------------------------------------------------------- what it is

@@ -9,8 +9,8 @@ applied before.
 
 from collections.abc import Collection, Iterable, Mapping
 
-from supervisord_lite.core.channel import Channel
-from supervisord_lite.core.handing import replaces
+from supervisord_lite.core.channel import Binding, Channel, Fifo, Kind, Pipe
+from supervisord_lite.core.handing import parts, replaces
 from supervisord_lite.core.spec import Configuration, InstanceSpec, Stream
 from supervisord_lite.core.values import replace
 
@@ -19,13 +19,16 @@ def succeeding(
     old: Configuration | None, new: Configuration, lost: Collection[str] = ()
 ) -> Configuration:
     """`new` as it is when it comes after `old`; the `lost` channels are to be made anew."""
-    if old is None or not new.channels:
+    if old is None:
         return new
     before = {channel.name: channel for channel in old.channels}
-    channels = tuple(_after(before.get(one.name, one), one, lost) for one in new.channels)
-    if not any(one.generation for one in channels):
+    last = {**dict(old.removed), **{name: one.generation for name, one in before.items()}}
+    channels = tuple(_after(before.get(one.name), one, last, lost) for one in new.channels)
+    there = {one.name for one in channels}
+    removed = tuple((name, number) for name, number in last.items() if name not in there)
+    if not removed and not any(one.generation for one in channels):
         return new
-    numbered = replace(new, channels=channels)
+    numbered = replace(new, channels=channels, removed=removed)
     return replace(
         numbered,
         instances=as_now(new.instances, numbered),
@@ -42,9 +45,39 @@ def as_now(
     return tuple(_numbered(spec, numbers) for spec in specs)
 
 
-def _after(old: Channel, new: Channel, lost: Collection[str]) -> Channel:
-    another = new.name in lost or replaces(old.kind, new.kind)
-    return replace(new, generation=old.generation + another)
+def lacking(specs: Iterable[InstanceSpec], configuration: Configuration | None) -> str | None:
+    """A channel that one of these is to be given and that there is no more, or only as something
+    that cannot be used so.
+    """
+    channels = configuration.channels if configuration else ()
+    kinds = {one.name: one.kind for one in channels}
+    for spec in specs:
+        program, copied = spec.program, (spec.stdout_log, spec.stderr_log)
+        for one in (program.stdin, program.stdout, program.stderr, *copied):
+            name = one.channel if one is not None else None
+            if name is not None and not isinstance(kinds.get(name), Pipe | Fifo):
+                return name
+        for binding in program.channels:
+            if binding.channel not in kinds or not _suits(binding, kinds[binding.channel]):
+                return binding.channel
+    return None
+
+
+def _suits(binding: Binding, kind: Kind) -> bool:
+    try:
+        return bool(parts(kind, binding.use))
+    except ValueError:
+        return False
+
+
+def _after(
+    old: Channel | None, new: Channel, last: Mapping[str, int], lost: Collection[str]
+) -> Channel:
+    """What comes back under a name is another one, too: somebody may still have what had it."""
+    if new.name not in last:
+        return new
+    another = old is None or new.name in lost or replaces(old.kind, new.kind)
+    return replace(new, generation=last[new.name] + another)
 
 
 def _numbered(spec: InstanceSpec, numbers: Mapping[str, int]) -> InstanceSpec:

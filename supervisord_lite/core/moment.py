@@ -14,13 +14,11 @@ from supervisord_lite.core.values import quick
 @dataclass(frozen=True, slots=True)
 class Gate:
     """Whether the conditions of an instance's start hold: they do if there is no `reason` why
-    not. `failed`: one of them cannot come true by itself any more. `channel`: what is not there is
-    one of its channels.
+    not. `failed`: one of them cannot come true by itself any more.
     """
 
     reason: str = ""
     failed: bool = False
-    channel: bool = False
 
 
 OPEN = Gate()
@@ -45,12 +43,14 @@ class Clock:
 @dataclass(frozen=True, slots=True)
 class Around:
     """What the rest of the fleet means for an instance. `clear`: nothing that depends on it has
-    to go down before it.
+    to go down before it. `excused`: one of its channels could not be had when, or since, its start
+    was ordered.
     """
 
     gate: Gate = OPEN
     clear: bool = True
     clock: Clock = Clock()
+    excused: bool = False
 
 
 ALONE = Around()

@@ -141,6 +141,11 @@ def waits_for_channel(channel: str, trouble: str) -> str:
     return f"waits for channel {channel}: {trouble}"
 
 
+def waits_for_removed_channel(channel: str) -> str:
+    """It was removed from the configuration."""
+    return waits_for_channel(channel, "it is declared no more")
+
+
 def cannot_be_met(dependency: Dependency) -> str:
     """Such as "its dependency db has failed: it was to be ready"."""
     return (
@@ -197,6 +202,11 @@ def rollout_failed(worker: str, problem: str, *, goes_back: bool) -> str:
 
 def rollout_ended(worker: str, progress: str) -> str:
     return f"the roll-out of {worker}: {progress}"
+
+
+def no_way_back(channel: str) -> str:
+    """What it was before had a channel that is no more."""
+    return f"channel {channel}, which it had before, is no more"
 
 
 def cannot_undo(worker: str, why: str) -> str:

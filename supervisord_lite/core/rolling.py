@@ -16,7 +16,7 @@ from supervisord_lite.core.event import (
     SpecReplaced,
     Withdrawn,
 )
-from supervisord_lite.core.generations import as_now
+from supervisord_lite.core.generations import as_now, lacking
 from supervisord_lite.core.plan import restarts
 from supervisord_lite.core.rollout import (
     Complete,
@@ -194,6 +194,9 @@ class Rollouts:
         if known is not None:
             known = replace(known, before=self._as_now(known.before))
         why = why_not_undone(known, members, declared)
+        if known is not None and not why:
+            channel = lacking(known.before, self._host.configuration)
+            why = reason.no_way_back(channel) if channel is not None else ""
         return reason.cannot_undo(worker, why) if why else ""
 
     def _as_now(self, specs: Iterable[InstanceSpec]) -> tuple[InstanceSpec, ...]:
@@ -259,10 +262,13 @@ class Rollouts:
     def _go_back(self, rollout: Rollout, problem: str, now: float, out: list[Command]) -> None:
         worker, configuration = rollout.worker, self._host.configuration
         declared = self._host.declared(worker)
+        rollout = replace(rollout, before=self._as_now(rollout.before))
         before = {spec.name: spec for spec in rollout.before}
         same = all(before.get(name, spec) == spec for name, spec in declared.items())
         stays = same or rollout.progress is Progress.GOING_BACK
         stays = stays or not _policy(declared).abort_on_failure
+        if not stays and (channel := lacking(rollout.before, configuration)) is not None:
+            stays, problem = True, f"{problem}; {reason.no_way_back(channel)}"
         text = reason.rollout_failed(worker, problem, goes_back=not stays)
         out.append(Note(text, problem=True))
         if stays or configuration is None:

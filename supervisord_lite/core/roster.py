@@ -22,6 +22,7 @@ from supervisord_lite.core.event import (
     Hastened,
     InstanceEvent,
     RunCondemned,
+    SpawnFailed,
     SpecReplaced,
 )
 from supervisord_lite.core.moment import ALONE, OPEN, Around, Clock, Gate
@@ -65,6 +66,8 @@ class Roster:
         self.busy: set[str] = set()  # who has a process, its own or a hook's
         self._ends_all = False  # that is a shutdown, and nothing begins any more
         self._missing: dict[str, Gate] = {}  # channels that cannot be had
+        self._gone: dict[str, Gate] = {}  # channels that are declared no more
+        self._excused: set[tuple[str, int]] = set()  # runs whose spawn may fail for that
         self._writers = Writers()
         self.agenda: deque[tuple[str, InstanceEvent]] = deque()
         self._alone = replace(ALONE, clock=clock)
@@ -94,8 +97,41 @@ class Roster:
         if trouble is None:
             self._missing.pop(channel, None)
         else:
-            why = reason.waits_for_channel(channel, trouble)
-            self._missing[channel] = Gate(why, channel=True)
+            self._missing[channel] = Gate(reason.waits_for_channel(channel, trouble))
+        self._excuse(channel)
+
+    def lack(self, configuration: Configuration | None) -> None:
+        """Who is not yet what is declared, and was to be given a channel that is declared no more,
+        waits until it is another program, or the channel is declared again.
+        """
+        if configuration is None:
+            return
+        there = {channel.name for channel in configuration.channels}
+        declared = {spec.name: spec for spec in configuration.instances}
+        before, self._gone = self._gone, {}
+        for name, one in self.instances.items():
+            if one.spec is not declared.get(name) and one.spec != declared.get(name):
+                for channel in (used for used in used_by(one.spec) if used not in there):
+                    self._gone[channel] = Gate(reason.waits_for_removed_channel(channel))
+        for channel in before.keys() - self._gone.keys():
+            self._look_again(channel)
+
+    def _look_again(self, channel: str) -> None:
+        """Those that wait for it, perhaps."""
+        for name, one in self.instances.items():
+            if isinstance(one.state, Waiting | Blocked) and channel in used_by(one.spec):
+                self.agenda.append((name, GATE_MOVED))
+
+    def _excuse(self, channel: str) -> None:
+        """Starts that were ordered before this was known may have been refused for it, whatever
+        else they would have to wait for now, and even if it is there again.
+        """
+        self._excused = {
+            (name, one.last_run)
+            for name, one in self.instances.items()
+            if isinstance(one.state, Starting)
+            and ((name, one.last_run) in self._excused or channel in used_by(one.spec))
+        }
 
     def restore(self, instances: Iterable[Instance]) -> None:
         """Take over what an earlier fleet left; what it means to others is looked at later."""
@@ -121,7 +157,10 @@ class Roster:
         """Let an event happen to one instance."""
         before = self.instances[name]
         spec = event.spec if isinstance(event, SpecReplaced) else before.spec
-        after, orders = advance(before, event, now, self._around(spec))
+        around = self._around(spec)
+        if self._excused and isinstance(event, SpawnFailed):
+            around = replace(around, excused=(name, event.run) in self._excused)
+        after, orders = advance(before, event, now, around)
         if after is before:
             out += orders
             return
@@ -149,9 +188,10 @@ class Roster:
         if self._ends_all:
             return Around(_CLOSED, clear, self._alone.clock)
         gate = self.bonds.gate(spec) if spec.dependencies else OPEN
-        if self._missing and gate is OPEN:
-            used = (self._missing.get(channel) for channel in used_by(spec))
-            gate = next((shut for shut in used if shut is not None), OPEN)
+        if (self._missing or self._gone) and gate is OPEN:
+            used = used_by(spec)
+            shut = (self._gone.get(one) or self._missing.get(one) for one in used)
+            gate = next(filter(None, shut), OPEN)
         if clear and gate is OPEN:
             return self._alone
         return Around(gate, clear, self._alone.clock)
@@ -217,9 +257,7 @@ class Roster:
         """
         if isinstance(event, ChannelFound):
             self.miss(event.channel, event.trouble)
-            for name, one in self.instances.items():
-                if isinstance(one.state, Waiting | Blocked) and event.channel in used_by(one.spec):
-                    self.agenda.append((name, GATE_MOVED))
+            self._look_again(event.channel)
             return
         instance = self.instances.get(event.instance)
         if instance is None:

@@ -323,7 +323,8 @@ class Configuration:
     `files` are the paths it was read from, in order; `instances` stand in file order.
     `runtime_dir` is where clients look for the daemon: it holds the control socket or its path;
     `state_dir` is where is kept what outlives a boot. `spares` are the instances beyond the last
-    that start-first roll-outs use, one for each such worker.
+    that start-first roll-outs use, one for each such worker. `removed` are the channels that there
+    were under the daemon once, and the last generation of each.
     """
 
     name: str
@@ -336,6 +337,7 @@ class Configuration:
     spares: tuple[InstanceSpec, ...] = ()
     scales: tuple[Scale, ...] = ()
     channels: tuple[Channel, ...] = ()
+    removed: tuple[tuple[str, int], ...] = ()
     forward: tuple[int, ...] = ()  # signals of the daemon that are passed on to all workers
     outlets: Outlets = field(default_factory=Outlets)
     files: tuple[str, ...] = field(default=())

@@ -96,7 +96,7 @@ def _spawned(instance: Instance, fact: Spawned, at: Moment) -> Step:
 
 def _spawn_failed(instance: Instance, fact: SpawnFailed, at: Moment) -> Step:
     state, bury = instance.state, Bury(fact.instance, fact.run)
-    if isinstance(state, Starting) and at.around.gate.channel:  # it was no fault of the worker's
+    if isinstance(state, Starting) and at.around.excused:  # it was no fault of the worker's
         known = history.over(instance, fact.run, 0.0, None)
         return begin(known, at, reason.RESTARTS, bury)
     if isinstance(state, Starting):

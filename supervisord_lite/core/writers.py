@@ -8,6 +8,7 @@ from supervisord_lite.core.channel import Use
 from supervisord_lite.core.spec import InstanceSpec
 from supervisord_lite.core.state import Exited, Instance, Stopped
 
+_RESTS = (Stopped, Exited)
 _NONE: tuple[tuple[str, ...], tuple[str, ...]] = (), ()
 
 
@@ -24,17 +25,8 @@ class Writers:
         self, before: Instance | None, after: Instance | None
     ) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Which channels got their first writer by this change, and which lost their last."""
-        if before and after and before.spec is after.spec:
-            spec = after.spec
-            program, out, err = spec.program, spec.stdout_log, spec.stderr_log
-            if (
-                not program.channels
-                and program.stdout.channel is None
-                and program.stderr.channel is None
-                and (out is None or out.channel is None)
-                and (err is None or err.channel is None)
-            ):
-                return _NONE
+        if before and after and before.spec is after.spec and _rests(before) is _rests(after):
+            return _NONE
         old, new = _writes(before), _writes(after)
         if old == new:
             return _NONE
@@ -67,6 +59,8 @@ def used_by(spec: InstanceSpec) -> tuple[str, ...]:
 
 def _writes(instance: Instance | None) -> tuple[str, ...]:
     """The channels whose write end the instance holds."""
-    if instance is None or isinstance(instance.state, Stopped | Exited):
-        return ()
-    return written_by(instance.spec)
+    return () if instance is None or _rests(instance) else written_by(instance.spec)
+
+
+def _rests(instance: Instance) -> bool:
+    return type(instance.state) in _RESTS

@@ -17,6 +17,7 @@ from supervisord_lite.core.event import (
     ChannelFound,
     Configured,
     MainExited,
+    Spawned,
     SpawnFailed,
     StartRequested,
     StopRequested,
@@ -24,13 +25,14 @@ from supervisord_lite.core.event import (
 from supervisord_lite.core.fleet import Fleet
 from supervisord_lite.core.log import Log
 from supervisord_lite.core.spec import (
+    Dependency,
     InstanceSpec,
     RestartLimit,
     RestartPolicy,
     Route,
     Stream,
 )
-from supervisord_lite.core.state import Exit, Waiting
+from supervisord_lite.core.state import Exit, Fatal, Waiting
 
 from .make import PROGRAM, booted, configuration, down, orders, pipe, restored, spec, writer
 
@@ -168,3 +170,42 @@ def test_a_recovery_knows_what_is_missing() -> None:
     again.miss({"x": "cannot make it: Address already in use"})
     assert orders(again.recover(110.0)) == [OpenWriters("x")]
     assert again.instances["a"].state == Waiting(WHY)
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_a_refused_start_costs_nothing_though_the_channel_is_back(user: InstanceSpec) -> None:
+    """It has come back before the keeper could say that the start has failed: another begins."""
+    fleet = Fleet()
+    fleet.step(Configured(configuration(user)), 99.0)
+    fleet.step(MISSING, 99.1)
+    fleet.step(ChannelFound("x", None), 99.2)
+    commands = fleet.step(SpawnFailed("a", 1, "streams", 6, "channel x"), 99.3)
+    assert orders(commands) == [Bury("a", 1), Spawn("a", 2)]
+    assert not fleet.instances["a"].failures
+    fleet.step(SpawnFailed("a", 2, "exec", 2, "No such file or directory"), 99.4)
+    assert isinstance(fleet.instances["a"].state, Fatal)
+
+
+def test_a_refused_start_costs_nothing_though_it_has_to_wait_for_others_too() -> None:
+    """What it depends on has gone down since, and is named first."""
+    user = replace(USERS[0], dependencies=(Dependency("db"),))
+    fleet = Fleet()
+    fleet.step(Configured(configuration(spec("db"), user)), 99.0)
+    fleet.step(Spawned("db", 1, 1), 99.1)
+    fleet.step(MISSING, 99.2)
+    fleet.step(StopRequested(("db",)), 99.3)
+    fleet.step(SpawnFailed("a", 1, "streams", 6, "channel x"), 99.4)
+    assert not fleet.instances["a"].failures
+    assert fleet.instances["a"].state == Waiting("waits for db to be ready")
+
+
+def test_a_start_that_was_refused_before_a_recovery_costs_nothing() -> None:
+    """The next manager finds the channel missing before it hears of the start."""
+    fleet = Fleet()
+    fleet.step(Configured(configuration(USERS[0])), 99.0)
+    again = restored(fleet)
+    again.miss({"x": "cannot make it: Address already in use"})
+    again.recover(100.0)
+    again.step(SpawnFailed("a", 1, "streams", 6, "channel x"), 100.1)
+    assert again.instances["a"].state == Waiting(WHY)
+    assert not again.instances["a"].failures

@@ -4,11 +4,12 @@ from dataclasses import replace
 
 from supervisord_lite.core.channel import Binding, Channel, Fifo, Lock, Pipe, Queue, Use
 from supervisord_lite.core.channel import Kind as ChannelKind
-from supervisord_lite.core.generations import as_now, succeeding
+from supervisord_lite.core.generations import as_now, lacking, succeeding
+from supervisord_lite.core.log import Log
 from supervisord_lite.core.plan import Action, Change, difference
 from supervisord_lite.core.spec import Configuration, Route, Stream
 
-from .make import PROGRAM, configuration, spec
+from .make import PROGRAM, configuration, pipe, spec, writer
 
 BOUND = spec("a", program=replace(PROGRAM, channels=(Binding("x", Use.PUT), Binding("g"))))
 READER = spec("r", program=replace(PROGRAM, stdin=Stream(Route.CHANNEL, "x")))
@@ -84,3 +85,28 @@ def test_a_generation_lasts() -> None:
     assert third == second
     fourth = succeeding(third, declared(Queue(1)))
     assert fourth.instances[0].program.channels[0].generation == 2
+
+
+def test_what_comes_back_under_a_name_is_another_one() -> None:
+    """Somebody may still have what was removed, say one that has had no turn in a roll-out."""
+    first = declared(Queue(10))
+    none = succeeding(first, configuration(OTHER, channels=(Channel("g", Lock()),)))
+    again = succeeding(none, configuration(OTHER, channels=(Channel("g", Lock()),)))
+    assert none == again
+    back = succeeding(again, declared(Queue(10)))
+    assert [one.generation for one in back.channels] == [1, 0]
+    assert actions(first, back) == [Action.RESTART, Action.RESTART, Action.KEEP]
+    assert succeeding(back, declared(Queue(10))) == back
+
+
+def test_what_is_no_more_cannot_be_given_to_anybody() -> None:
+    """Nor what is something else now. Copies of a log need their channel as well."""
+    there = declared(Pipe())
+    assert lacking([OTHER], there) is None
+    assert lacking([BOUND], there) == "x"  # nobody puts into a pipe
+    assert lacking([BOUND], declared(Queue())) is None
+    assert lacking([READER], there) is None
+    assert lacking([READER], declared(Queue())) == "x"
+    copied = spec("c", stdout_log=Log("/c.log", channel="y"))
+    assert lacking([OTHER, copied], there) == "y"
+    assert lacking([writer("w", "y")], configuration(channels=(pipe("y"),))) is None

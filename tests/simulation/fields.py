@@ -1,7 +1,10 @@
 """The fields of random workers: programs, policies, dependencies, probes, hooks, schedules."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
+from supervisord_lite.core.channel import Binding, Pipe, Queue, Semaphore, Socket, Transport, Use
+from supervisord_lite.core.channel import Kind as ChannelKind
+from supervisord_lite.core.log import Log
 from supervisord_lite.core.probe import (
     HealthCheck,
     NotifyProbe,
@@ -31,11 +34,18 @@ from supervisord_lite.core.spec import (
     UpdatePolicy,
     When,
 )
+from supervisord_lite.core.values import replace
 
 from .dice import Dice
 from .processes import BROKEN
 
-CHANNELS = tuple(f"lines{number}" for number in range(4))
+PIPES = tuple(f"lines{number}" for number in range(4))
+CHANNELS: dict[str, ChannelKind] = {
+    **{name: Pipe() for name in PIPES},
+    "work": Queue(20),
+    "slots": Semaphore(2),
+    "web": Socket(Transport.TCP, "127.0.0.1", 8080),
+}
 
 _INT, _HUP, _USR1 = 2, 1, 10
 _LADDERS = (
@@ -63,7 +73,7 @@ def spec(worker: str, before: Sequence[str], dice: Dice) -> InstanceSpec:
     """What the instances of a worker have in common. It may depend on those `before` it."""
     kind = dice.choice((*[Kind.SERVICE] * 6, Kind.TASK, Kind.JOB))
     lives = kind is Kind.SERVICE
-    return InstanceSpec(
+    spec = InstanceSpec(
         f"{worker}:0",
         worker,
         0,
@@ -82,14 +92,63 @@ def spec(worker: str, before: Sequence[str], dice: Dice) -> InstanceSpec:
         reload_signal=_HUP if dice.happens(0.3) else None,
         on_exit=_on_exit(dice) if lives else OnExit.NOTHING,
     )
+    return running(spec, spec.program)
+
+
+def running(spec: InstanceSpec, program: Program) -> InstanceSpec:
+    """The spec with this program. A pipe may be given a copy of what it says."""
+    dice, log = Dice(program.argv, "log"), None
+    if program.stdout.route is Route.LOG and dice.happens(0.15):
+        log = Log("/logs/a.log", channel=dice.choice(PIPES))
+    return replace(spec, program=program, stdout_log=log)
 
 
 def program(dice: Dice) -> Program:
     """Of a version that nobody has seen before; some never become ready."""
     version = f"--version={dice.below(10**9)}"
     argv = ("work", version, BROKEN) if dice.happens(0.12) else ("work", version)
-    channel = Stream(Route.CHANNEL, dice.choice(CHANNELS))
-    return Program(argv, "/srv", stdout=channel if dice.happens(0.3) else Stream(Route.LOG))
+    channel = Stream(Route.CHANNEL, dice.choice(PIPES))
+    stdout = channel if dice.happens(0.3) else Stream(Route.LOG)
+    return _bound(Program(argv, "/srv", stdout=stdout), Dice(version))
+
+
+def _bound(program: Program, dice: Dice) -> Program:
+    """With channels beside its stdout."""
+    if not dice.happens(0.35):
+        return program
+    if dice.happens(0.3):
+        return replace(program, stdin=Stream(Route.CHANNEL, dice.choice(PIPES)))
+    names = dice.sample(tuple(CHANNELS), 1 + dice.below(2))
+    uses = [dice.choice((Use.READ, Use.WRITE)) if name in PIPES else Use.SHARE for name in names]
+    return replace(program, channels=tuple(map(Binding, names, uses)))
+
+
+def changed(kind: ChannelKind, dice: Dice) -> ChannelKind:
+    """Another definition of a channel: some can be taken over in place."""
+    match kind:
+        case Queue():
+            return Queue(dice.choice((5, 20, 50, None)), size=dice.choice((None, 65536)))
+        case Semaphore():
+            return Semaphore(1 + dice.below(3))
+        case Socket():
+            return replace(kind, port=8080 + dice.below(2), backlog=dice.choice((16, 128)))
+        case _:
+            return Pipe(dice.choice((None, 65536)))
+
+
+def among(spec: InstanceSpec, names: Container[str]) -> InstanceSpec:
+    """The spec without the channels that the file has not got."""
+    program = spec.program
+    stdin, stdout, log = program.stdin, program.stdout, spec.stdout_log
+    if stdin.channel is not None and stdin.channel not in names:
+        stdin = Stream(Route.NULL)
+    if stdout.channel is not None and stdout.channel not in names:
+        stdout = Stream(Route.LOG)
+    if log is not None and log.channel not in names:
+        log = None
+    bound = tuple(one for one in program.channels if one.channel in names)
+    program = replace(program, stdin=stdin, stdout=stdout, channels=bound)
+    return replace(spec, program=program, stdout_log=log)
 
 
 def _restart(dice: Dice) -> RestartPolicy:

@@ -51,6 +51,7 @@ class File:
         self.order = [f"w{number}" for number in range((size + 3) // 4)]
         self._size = size
         self._workers = {name: self._worker(name, Dice(seed, name)) for name in self.order}
+        self._channels = dict(fields.CHANNELS)
         # The instances that the file declares, or some time may declare.
         self.names = tuple(
             f"{name}:{number}" for name in self.workers() for number in range(self._count(name) + 1)
@@ -92,15 +93,22 @@ class File:
                 if worker.spec.update.strategy is Strategy.START_FIRST
             ),
             scales=tuple(scales.values()),
-            channels=tuple(Channel(name) for name in fields.CHANNELS),
+            channels=tuple(Channel(name, kind) for name, kind in self._channels.items()),
         )
 
     def _present(self) -> dict[str, Worker]:
-        """The workers, without dependencies on those that are not there."""
+        """The workers, without dependencies on those, and channels, that are not there."""
         here = {
             name: worker for name, worker in self._workers.items() if name not in self._left_out
         }
-        return {name: replace(one, spec=_among(one.spec, here)) for name, one in here.items()}
+        whole = len(self._channels) == len(fields.CHANNELS)
+        return {
+            name: replace(
+                one,
+                spec=_among(one.spec if whole else fields.among(one.spec, self._channels), here),
+            )
+            for name, one in here.items()
+        }
 
     # ------------------------------------------------------------- editing
 
@@ -119,12 +127,22 @@ class File:
                 count = 1 + dice.below(self._count(name))
                 self._workers[name] = replace(worker, count=count)
             elif what < 0.7:
-                changed = replace(worker.spec, program=fields.program(fresh))
+                changed = fields.running(worker.spec, fields.program(fresh))
                 self._workers[name] = replace(worker, spec=changed)
             else:
                 spec = self._adjusted(worker.spec, fresh)
                 self._workers[name] = replace(worker, spec=spec)
         self._workers = {name: self._workers[name] for name in self.order if name in self._workers}
+
+    def edit_channels(self, dice: Dice) -> None:
+        """Change, remove or bring back one of the channels."""
+        name = dice.choice(tuple(fields.CHANNELS))
+        if name not in self._channels:
+            self._channels[name] = fields.CHANNELS[name]
+        elif dice.happens(0.3):
+            del self._channels[name]
+        else:
+            self._channels[name] = fields.changed(self._channels[name], dice)
 
     def _worker(self, name: str, dice: Dice) -> Worker:
         spec = fields.spec(name, self._before(name), dice)
@@ -137,7 +155,7 @@ class File:
     def _adjusted(self, spec: InstanceSpec, dice: Dice) -> InstanceSpec:
         """Another spec with the same program."""
         fresh = fields.spec(spec.worker, self._before(spec.worker), dice)
-        return replace(fresh, program=spec.program)
+        return fields.running(fresh, spec.program)
 
 
 def _among(spec: InstanceSpec, here: dict[str, Worker]) -> InstanceSpec:

@@ -16,12 +16,14 @@ from supervisord_lite.core.command import (
     Spawn,
 )
 from supervisord_lite.core.event import (
+    ChannelFound,
     ClockSet,
     Event,
     MainExited,
     Recovered,
     RestartRequested,
     RunRequested,
+    SpawnFailed,
     StartRequested,
     StopRequested,
 )
@@ -35,6 +37,7 @@ from .lives import Lives, Tries, Wishes
 from .order import Starts, Stops, has_ended
 from .step import Step
 from .times import Times
+from .troubles import Troubles
 from .turns import Turns
 from .view import View
 
@@ -48,10 +51,12 @@ class Inspector:
         self._starts, self._stops = Starts(), Stops()
         self._turns, self._times = Turns(), Times()
         self._lives, self._tries, self._wishes = Lives(), Tries(), Wishes()
+        self._troubles = Troubles()
         self._owed: set[str] = set()  # critical instances whose end means a shutdown
         # Who is told of what; of all other events and commands nobody.
         self._told: dict[type, Callable[[Step, Any], None]] = {
             MainExited: self._starts.told,
+            ChannelFound: self._troubles.found,
             ClockSet: self._times.told,
             StartRequested: self._wishes.told,
             RunRequested: self._wishes.told,
@@ -86,6 +91,8 @@ class Inspector:
         if step.changes:
             self._stops.ended(step)
             self._look_at_all(step)
+        if isinstance(event, ChannelFound | SpawnFailed):
+            self._troubles.ended(step)
         return step
 
     def _apply(self, step: Step, command: RememberFleet | RememberRollout | Forget) -> None:
@@ -162,6 +169,7 @@ class Inspector:
         """Only what has reached the keeper is true."""
         self._forget([after.spec.name for _, after in step.changes] if step else [])
         self.view = View.of(keeper)
+        self._troubles.manager_died(keeper)
         self._owed = {name for name in self._owed if self._has_ended(name)}
 
     def recovered(self, fleet: Fleet) -> None:

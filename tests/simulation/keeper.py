@@ -41,6 +41,7 @@ from supervisord_lite.core.spec import (
 from supervisord_lite.core.state import Exit, Instance, Shutdown
 from supervisord_lite.core.values import replace
 
+from .channels import GONE, REFUSED, Room
 from .dice import Dice
 from .invariant import require
 from .processes import Process, Run, Stage, answer, born
@@ -59,9 +60,8 @@ class Keeper:
         self.now = 1000.0
         self.calm = False
         self.runs: dict[str, Run] = {}
-        self.refused: dict[
-            str, int
-        ] = {}  # a hook's name → the run that another one was in the way of
+        # A hook's name → the run that another one was in the way of.
+        self.refused: dict[str, int] = {}
         self.highest: dict[str, int] = {}
         self.remembered: dict[str, Instance] = {}
         self.records = Records()
@@ -69,6 +69,8 @@ class Keeper:
         self.configuration: Configuration | None = None
         self.shutdown: Shutdown | None = None
         self.writable: dict[str, bool] = {}
+        self.room = Room(seed, self.schedule)
+        self.leaving: dict[str, int] = {}  # who is to be forgotten once all is logged that he said
         self.facts: deque[KeeperFact] = deque()
         self.finished: Finish | None = None
         self.happenings: list[tuple[float, int, Callable[..., None], tuple[object, ...]]] = []
@@ -111,6 +113,8 @@ class Keeper:
                 order(command)
 
     def _remember(self, order: Remember) -> None:
+        if order.instance in self.leaving:  # it comes back
+            self._forgotten(order.instance)
         self.remembered[order.instance] = order.value
 
     def _remember_fleet(self, order: RememberFleet) -> None:
@@ -118,6 +122,7 @@ class Keeper:
             self.shutdown = order.value
         else:
             self.configuration = order.value
+            self.room.declare(order.value.channels)
 
     def _remember_rollout(self, order: RememberRollout) -> None:
         if order.value is None:
@@ -144,7 +149,11 @@ class Keeper:
             if hook is not None:
                 over = hook.empty or self._is_given_up(hook)
                 require(over, "spawned beside a hook that has to be over", order, hook)
-        self._begin(name, number, program)
+        absent = self.room.absent(record.spec)
+        known = None if absent else self.room.numbers(record.spec)
+        if absent is not None and absent not in self.room.made:
+            require(False, "is to have a channel of nobody", order, absent)
+        self._begin(name, number, program, absent).given = known
 
     def _run_hook(self, order: RunHook) -> None:
         name = hook_name(order.point, order.instance)
@@ -166,12 +175,16 @@ class Keeper:
         """Whether everything was done to end it, and time enough has passed."""
         return hook.killed is not None and self.now >= hook.killed + PATIENCE
 
-    def _begin(self, name: str, number: int, program: Program) -> None:
+    def _begin(self, name: str, number: int, program: Program, absent: str | None = None) -> Run:
+        """Whoever is to be given a channel that is not there is refused."""
         self.highest[name] = number
         self.refused.pop(name, None)
         self.runs[name] = run = Run(name, number, 100 + self._count, Dice(self.seed, name, number))
         luck = 1.0 if self.calm else run.dice.random()
-        if luck < 0.02:
+        if absent is not None:
+            run.error = (REFUSED if absent in self.room.made else GONE, 6, f"channel {absent}")
+            self.schedule(run.dice.uniform(0.0, 0.01), self._spawn_failed, run)
+        elif luck < 0.02:
             run.error = ("deadline", 110, "no answer within 10 s")
             self.schedule(SPAWN_DEADLINE, self._spawn_failed, run)
         elif luck < 0.07:
@@ -181,6 +194,7 @@ class Keeper:
             late = luck < 0.09
             delay = run.dice.uniform(0.0, 5.0 if late else 0.01)
             self.schedule(delay, self._spawned, run, program)
+        return run
 
     def _signal(self, order: Signal) -> None:
         run = self._unburied(order, order.instance, order.run)
@@ -219,9 +233,25 @@ class Keeper:
         for point in HookPoint:
             hook = self.runs.get(hook_name(point, order.instance))
             require(hook is None or self._is_given_up(hook), "forgotten beside a hook", order)
-            self.highest.pop(hook_name(point, order.instance), None)
-        self.highest.pop(order.instance, None)
-        self.remembered.pop(order.instance, None)
+        dice = Dice(self.seed, "logged", order.instance, self.now)
+        if dice.happens(0.4):
+            self._forgotten(order.instance)
+            return
+        self._count += 1
+        self.leaving[order.instance] = self._count
+        delay = dice.uniform(0.0, dice.choice((0.01, 1.0, 60.0)))
+        self.schedule(delay, self._logged, order.instance, self._count)
+
+    def _logged(self, name: str, ticket: int) -> None:
+        """All that it said is logged, unless it has come back or the manager has died since."""
+        if self.leaving.get(name) == ticket:
+            self._forgotten(name)
+
+    def _forgotten(self, name: str) -> None:
+        self.leaving.pop(name, None)
+        for one in (name, *(hook_name(point, name) for point in HookPoint)):
+            self.highest.pop(one, None)
+        self.remembered.pop(name, None)
 
     def _open(self, order: OpenWriters) -> None:
         self.writable[order.channel] = True
@@ -347,6 +377,8 @@ class Keeper:
         hooks are not looked for: they end soon.
         """
         self.remembered.clear()
+        self.leaving.clear()
+        self.room.forget()
         self.rollouts.clear()
         self.configuration = self.shutdown = None
         for run in list(self.runs.values()):
@@ -356,6 +388,7 @@ class Keeper:
                 run.stage = Stage.FAILED
                 for process in (run.main, *run.descendants):
                     process.alive = False
+            run.given = None
         self.highest = {name: run.number for name, run in self.runs.items()}
 
     def read_journal(self) -> None:

@@ -51,7 +51,7 @@ class Lives:
         if at is not None:
             require(deadline is not None and deadline <= at, "nobody waits for it", instance)
             if at <= step.now and isinstance(step.event, AlarmRang):
-                rang = before is not None and due(before) == at
+                rang = before is not None and due(before) == at and before.state is instance.state
                 require(not rang, "it is due and nothing has happened", instance)
         if live_run(instance.state) not in (None, instance.last_run):
             raise ViolationError("an earlier run lives", instance)

@@ -4,7 +4,7 @@ Each stimulus does what its dice say. In a calm nothing of it happens, all proce
 the end everything must be as it should (`rest`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from itertools import chain, islice
 from typing import TYPE_CHECKING
 
@@ -24,17 +24,20 @@ from supervisord_lite.core.event import (
     StartRequested,
     StopRequested,
 )
+from supervisord_lite.core.generations import succeeding
 from supervisord_lite.core.spec import Configuration, InstanceSpec
 from supervisord_lite.core.state import Exit, Stopping
 from supervisord_lite.core.values import replace
 
 from . import clock
+from .channels import used
 from .dice import Dice
 from .inspector import Inspector
 from .keeper import Keeper
 from .prober import extension
 from .processes import Run, Stage
-from .rest import at_rest
+from .questions import ask_why
+from .rest import at_rest, have_the_newest
 from .stimuli import Stimulus
 
 if TYPE_CHECKING:
@@ -62,6 +65,8 @@ class Outside:
             "scale": self._scale,
             "roll out": self._roll_out,
             "set the clock": self._set_clock,
+            "channel": self._channel,
+            "edit channels": self._edit_channels,
             "doom": self._doom,
             "say again": self._say_again,
             "keeper dies": self._keeper_dies,
@@ -110,17 +115,24 @@ class Outside:
 
     # ------------------------------------------------------------- the file
 
-    def configure(self) -> None:
-        """What the file says now is applied."""
+    def configure(self, lost: Collection[str] = ()) -> None:
+        """What the file says now is applied. The `lost` channels are made anew."""
         world = self._world
         known = world.fleet.configuration
-        configuration = world.file.configuration(known.scales if known else ())
+        compiled = world.file.configuration(known.scales if known else ())
+        configuration = succeeding(known, compiled, lost)
+        if lost or world.keeper.calm:
+            world.fleet.plan(configuration)  # whoever asks gets an answer
         wishes: tuple[tuple[str, bool], ...] = ()
         if known is None:
             dice = Dice(world.setting.seed, "wishes")
             names = dice.sample(world.file.names, 2)
             wishes = tuple((name, dice.happens(0.5)) for name in names)
         world.tell(Configured(configuration, wishes=wishes))
+        world.keeper.schedule(0.0, self._look_at_channels)
+
+    def _look_at_channels(self) -> None:
+        have_the_newest(self._world.fleet, self._world.keeper)
 
     def _reload(self, dice: Dice) -> None:
         self._world.file.edit(dice)
@@ -133,10 +145,33 @@ class Outside:
         if known is None:
             return
         worker = dice.choice(world.file.workers())
-        compiled = world.file.configuration(known.scales, (worker, 1 + dice.below(5)))
+        counted = world.file.configuration(known.scales, (worker, 1 + dice.below(5)))
+        compiled = succeeding(known, counted)
         scaled = _with_scale(known, compiled, worker)
         if scaled is not None:
             world.tell(Configured(scaled, lift_hold=False))
+
+    # ------------------------------------------------------------- channels
+
+    def _edit_channels(self, dice: Dice) -> None:
+        world = self._world
+        world.file.edit_channels(dice)
+        names = world.keeper.room.names()
+        self.configure([dice.choice(names)] if names and dice.happens(0.3) else ())
+
+    def _channel(self, dice: Dice) -> None:
+        """One falls into trouble, or is well again."""
+        world, room = self._world, self._world.keeper.room
+        if not (names := room.names()):
+            return
+        name = dice.choice(names)
+        if name in room.missing:
+            room.heal(name)
+        else:
+            room.harm(name, dice)
+        fleet = world.fleet
+        wait = [one for one, known in fleet.instances.items() if name in used(known.spec)]
+        ask_why(fleet, wait[:20], world.keeper.now)
 
     # ------------------------------------------------------------- clocks
 

@@ -37,7 +37,8 @@ class Process:
 @dataclass(slots=True)
 class Run:
     """One life of an instance, or of a hook, as the keeper sees it. `killed` is when SIGKILL was
-    first sent to all of it; `ready` is when a readiness probe would succeed.
+    first sent to all of it; `ready` is when a readiness probe would succeed; `given` are its
+    channels, by their numbers, None if nobody knows.
     """
 
     instance: str
@@ -54,6 +55,7 @@ class Run:
     ended: float | None = None
     killed: float | None = None
     ready: float = inf
+    given: dict[str, int] | None = None
 
     @property
     def empty(self) -> bool:

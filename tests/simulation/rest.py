@@ -2,11 +2,14 @@
 fulfilled, and whatever waits does so for a reason that is true.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from supervisord_lite.core.channel import Use
 from supervisord_lite.core.command import hook_name, hook_of
 from supervisord_lite.core.fleet import Fleet
+from supervisord_lite.core.generations import as_now, succeeding
 from supervisord_lite.core.rollout import Progress, Rollout
 from supervisord_lite.core.spec import Configuration, InstanceSpec, Kind, OnExit
 from supervisord_lite.core.state import (
@@ -21,11 +24,14 @@ from supervisord_lite.core.state import (
     Starting,
     Stopped,
     Waiting,
+    has_left,
     live_run,
 )
 
+from .channels import given
 from .invariant import require
 from .keeper import Keeper
+from .questions import ask_why
 from .view import View
 
 if TYPE_CHECKING:
@@ -45,9 +51,12 @@ def at_rest(world: "World") -> None:
         require(same, "the keeper remembers another", instance)
         require(not instance.retiring, "removed but still there", instance)
         _is_settled(instance, view, world)
-    require(keeper.remembered.keys() <= fleet.instances.keys(), "remembered for nobody")
+    left = keeper.remembered.keys() - keeper.leaving.keys()
+    require(left <= fleet.instances.keys(), "remembered for nobody")
+    ask_why(fleet, fleet.instances, keeper.now)
     _agree_on_runs(fleet, keeper)
     _agree_on_channels(fleet, keeper)
+    have_the_newest(fleet, keeper)
     _is_what_the_file_says(world, view)
     _is_as_good_as_new(world)
 
@@ -94,10 +103,31 @@ def _agree_on_channels(fleet: Fleet, keeper: Keeper) -> None:
     written: set[str | None] = set()
     for instance in fleet.instances.values():
         if not isinstance(instance.state, Stopped | Exited):
-            program = instance.spec.program
+            program, log = instance.spec.program, instance.spec.stdout_log
             written |= {program.stdout.channel, program.stderr.channel}
+            written |= {log.channel} if log is not None else set()
+            written |= {one.channel for one in program.channels if one.use is Use.WRITE}
     writable = {channel for channel, is_open in keeper.writable.items() if is_open}
     require(written - {None} == writable, "the wrong write ends are open", written, writable)
+
+
+def have_the_newest(fleet: Fleet, keeper: Keeper) -> None:
+    """Once all is heard and obeyed, whoever runs, and is not on its way down, has the channels that
+    there are now: but for those that have had no turn in a roll-out, and for jobs, whose next run
+    will have them.
+    """
+    for name, run in keeper.runs.items():
+        instance = fleet.instances.get(name)
+        if instance is None or run.given is None or instance.last_run != run.number:
+            continue
+        if not isinstance(instance.state, Readying | Running):
+            continue
+        rollout = fleet.rollouts.get(instance.spec.worker)
+        unfinished = rollout is not None and (rollout.active or _has_stopped(rollout))
+        if unfinished or instance.spec.kind is Kind.JOB:
+            continue
+        newest = {one: keeper.room.made.get(one) for one in given(instance.spec)}
+        require(run.given == newest, "has another channel", instance, run.given, newest)
 
 
 def _is_what_the_file_says(world: "World", view: View) -> None:
@@ -111,11 +141,13 @@ def _is_what_the_file_says(world: "World", view: View) -> None:
     applied = {one.name: one for one in known.instances}
     ours = [name for name in fleet.instances if name not in spares or name in applied]
     require(list(applied) == ours, "another fleet", list(applied), ours)
-    file = world.file.configuration(known.scales)
+    file = succeeding(known, world.file.configuration(known.scales))
     require(_rest_of(file) == _rest_of(known), "another configuration", file, known)
     declared = {one.name: one for one in file.instances}
     for name in {**declared, **applied}:
-        _is_either(declared.get(name), applied.get(name), view.rollouts.get(_worker(name)))
+        rollout = view.rollouts.get(_worker(name))
+        before = {one.name: one for one in as_now(rollout.before, known)} if rollout else {}
+        _is_either(declared.get(name), applied.get(name), rollout, before)
     for name, spec in applied.items():
         rollout = view.rollouts.get(spec.worker)
         unfinished = rollout is not None and (rollout.active or _has_stopped(rollout))
@@ -133,16 +165,17 @@ def _worker(name: str) -> str:
 
 
 def _is_either(
-    declared: InstanceSpec | None, applied: InstanceSpec | None, rollout: Rollout | None
+    declared: InstanceSpec | None,
+    applied: InstanceSpec | None,
+    rollout: Rollout | None,
+    known: Mapping[str, InstanceSpec],
 ) -> None:
     """What is applied is what the file declares, or what was before a roll-out that went back."""
     if applied == declared:
         return
     went_back = rollout is not None and rollout.progress in _WENT_BACK
     require(went_back, "not what the file says", applied, declared)
-    assert rollout is not None
-    known = {one.name: one for one in rollout.before}
-    name = (applied or declared or rollout.before[0]).name
+    name = (applied or declared or next(iter(known.values()))).name
     require(applied == known.get(name), "neither before nor after", applied, declared, known)
 
 
@@ -167,13 +200,14 @@ def _is_as_good_as_new(world: "World") -> None:
         return  # a recovery takes up what its end was to lead to
     fresh = Fleet.restore(
         keeper.configuration,
-        keeper.remembered.values(),
+        [value for value in keeper.remembered.values() if not has_left(value)],
         held=False,
         shutdown=None,
         rollouts=keeper.rollouts.values(),
         clock=fleet.clock,
     )
     require(fresh.deadline() == fleet.deadline(), "deadlines differ", fresh.deadline())
+    fresh.miss(keeper.room.missing)
     fresh.recover(keeper.now)
     require(dict(fresh.instances) == dict(fleet.instances), "a recovery would change something")
     require(fresh.deadline() == fleet.deadline(), "deadlines differ after a recovery")

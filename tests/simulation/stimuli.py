@@ -28,6 +28,8 @@ ALL = {
     "scale": 90.0,
     "roll out": 60.0,
     "set the clock": 60.0,
+    "channel": 20.0,
+    "edit channels": 150.0,
     "doom": 40.0,
     "say again": 60.0,
     "keeper dies": 1500.0,

@@ -12,6 +12,7 @@ import pytest
 from supervisord_lite.core import (
     bonds,
     fleet,
+    generations,
     hooks,
     jobs,
     restart,
@@ -32,6 +33,7 @@ from supervisord_lite.core.event import (
 )
 from supervisord_lite.core.fleet import Fleet
 from supervisord_lite.core.moment import Moment
+from supervisord_lite.core.roster import Roster
 from supervisord_lite.core.schedule import Reckoning
 from supervisord_lite.core.spec import Configuration, Target
 from supervisord_lite.core.state import Instance, Readying, Running
@@ -212,7 +214,7 @@ _TICK: Any = vars(jobs)["tick"]
         (hooks, "_problem", _always_succeeded, "spawned before its hook has succeeded"),
         (told, "_spawned", _is_ready_at_once, "RUNNING before it is ready"),
         (bonds.Bonds, "clear", _always, "signalled before what depends on it is down"),
-        (worker, "_gate_moved", _stays, "waits for nothing|waits for nobody"),
+        (worker, "_gate_moved", _stays, "waits for nothing|waits for nobody|waits for a channel"),
         (rollout, "floor", _no_floor, "a roll-out went below its floor"),
         (
             jobs,
@@ -222,9 +224,13 @@ _TICK: Any = vars(jobs)["tick"]
         ),
         (jobs, "tick", _passes_over, "a time came to nothing"),
         (jobs, "_overlap", _queues, "queued what was to be skipped"),
-        (fleet.Fleet, "_act_on_end", _ignores, "a critical end"),
+        (fleet.Fleet, "_act_on_end", _ignores, "a critical end|a recovery would change"),
         (Applying, "_removed", lambda _: [], "another fleet"),
         (Applying, "adopt_configuration", _is_not_remembered, "a spec of nobody"),
+        (Roster, "_excuse", _ignores, "a missing channel is a failed start"),
+        (Roster, "_look_again", _ignores, "waits for a channel"),
+        (Roster, "miss", _ignores, "started before its conditions|is a failed start"),
+        (generations, "replaces", _never, "has another channel"),
     ],
 )
 def test_a_broken_rule_is_found_out(

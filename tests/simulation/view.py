@@ -29,8 +29,10 @@ from supervisord_lite.core.state import (
     Running,
     Shutdown,
     Stopping,
+    has_left,
 )
 
+from .channels import used
 from .keeper import Keeper
 
 
@@ -45,14 +47,18 @@ class View:
         self.configuration: Configuration | None = None
         self.declared: dict[str, dict[str, InstanceSpec]] = {}
         self._spares: dict[str, InstanceSpec] = {}
+        self._channels: set[str] = set()
         self.shutdown: Shutdown | None = None
+        self.missing: dict[str, str] = {}  # channels, and why they cannot be had
 
     @classmethod
     def of(cls, keeper: Keeper) -> "View":
         """What is known after a manager's death: what the keeper remembers."""
         view = cls()
         for value in keeper.remembered.values():
-            view.put(value)
+            if not has_left(value):
+                view.put(value)
+        view.missing = dict(keeper.room.missing)
         view.rollouts = dict(keeper.rollouts)
         view.shutdown = keeper.shutdown
         if keeper.configuration is not None:
@@ -79,6 +85,7 @@ class View:
         self.configuration, self.declared = configuration, {}
         for spec in configuration.instances:
             self.declared.setdefault(spec.worker, {})[spec.name] = spec
+        self._channels = {one.name for one in configuration.channels}
         self._spares = {spec.name: spec for spec in configuration.spares}
 
     def put(self, value: Instance) -> None:
@@ -129,12 +136,20 @@ class View:
         return any(_misses(one, dependency.condition) for one in self._relied_on(dependency.worker))
 
     def may_start(self, spec: InstanceSpec) -> bool:
-        """Whether the conditions of its start hold, or are to be ignored."""
+        """Whether its channels are there, and the conditions of its start hold, or are to be
+        ignored.
+        """
+        if self.misses(spec):
+            return False
         ignored = OnFailedDependency.IGNORE
         return all(
             self.holds(one) or (one.policy is ignored and self.is_lost(one))
             for one in spec.dependencies
         )
+
+    def misses(self, spec: InstanceSpec) -> bool:
+        """Whether it has to wait for a channel that is not there, or is no more."""
+        return any(one in self.missing or one not in self._channels for one in used(spec))
 
     def is_blocked(self, spec: InstanceSpec) -> bool:
         """Whether a condition of its start has failed for good, by its own rule."""

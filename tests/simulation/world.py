@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
-from supervisord_lite.core.command import Command, packets
-from supervisord_lite.core.event import AlarmRang, ClockSet, Event, Recovered
+from supervisord_lite.core.command import Command, Forget, packets
+from supervisord_lite.core.event import AlarmRang, ChannelFound, ClockSet, Event, Recovered
 from supervisord_lite.core.fleet import Fleet
 from supervisord_lite.core.moment import Clock
-from supervisord_lite.core.state import Shutdown
+from supervisord_lite.core.state import Shutdown, has_left
 
 from . import clock
 from .dice import Dice
@@ -57,6 +57,7 @@ class World:
         self._dice = Dice(setting.seed, "turns")
         self.file = File(setting.seed, setting.size, setting.left_out)
         self.keeper = Keeper(setting.seed)
+        self.keeper.room.found = self._find_channel
         self.prober = Prober(self.keeper, self.tell)
         self.inspector = Inspector()
         self.orders: deque[list[Command]] = deque()
@@ -149,6 +150,11 @@ class World:
         else:
             self.inspector.answered(step)
 
+    def _find_channel(self, name: str) -> None:
+        """What is told is how it is now, and before all answers to what was refused for it."""
+        if not self.over:
+            self.tell(ChannelFound(name, self.keeper.room.missing.get(name)))
+
     def _send(self, commands: list[Command], step: Step) -> None:
         """All packets, or those that left before the manager died; then there is a new one."""
         grouped = packets(commands)
@@ -177,11 +183,17 @@ class World:
             keeper.obey(self.orders.popleft())
         if keeper.finished is not None:
             return
+        keeper.leaving.clear()
+        keeper.room.look_again()
         self.inspector.manager_died(keeper, step)
         known, ends = keeper.configuration, keeper.shutdown
         self.fleet = self._make.restore(
             keeper.records.read("configuration", known) if known is not None else None,
-            [keeper.records.read(name, value) for name, value in keeper.remembered.items()],
+            [
+                keeper.records.read(name, value)
+                for name, value in keeper.remembered.items()
+                if not has_left(value)
+            ],
             held=not keeper.calm and self.dice().happens(0.15),
             shutdown=keeper.records.read("shutdown", ends) if ends is not None else None,
             rollouts=[
@@ -191,6 +203,9 @@ class World:
         )
         self.tell_all_again()
         self.prober = Prober(keeper, self.tell)
+        left = [name for name, value in keeper.remembered.items() if has_left(value)]
+        keeper.obey(map(Forget, left))
+        self.fleet.miss(keeper.room.missing)
         self._recover()
 
     def _recover(self) -> None:
