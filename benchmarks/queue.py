@@ -16,6 +16,7 @@ from typing import Any
 
 from benchmarks.figures import Figures, Row, machine, table
 from supervisord_lite.channels import queues
+from supervisord_lite.channels.parts import BELL
 from supervisord_lite.core.channel import Queue as Declared
 from supervisord_lite.worker.owned import Owned
 from supervisord_lite.worker.queue import Queue, Wires
@@ -46,7 +47,7 @@ IMPORTS = {
 
 def ours(capacity: int | None = None) -> Queue:
     parts = queues.make(Declared(capacity, _SIZE), "benchmark")
-    wires = (Owned(parts[part]) for part in (queues.IN, queues.OUT, queues.PAGE, queues.BELL))
+    wires = (Owned(parts[part]) for part in (queues.IN, queues.OUT, queues.PAGE, BELL))
     return Queue(Wires(*wires))
 
 

@@ -3,3 +3,5 @@
 Parts = dict[str, int]
 # For people and for JSON. `depth` is how much waits in the channel, in what `unit` says.
 Facts = dict[str, int | str | bool | None]
+
+BELL = "bell"  # of a queue: an eventfd, which is never waited for in read(2)

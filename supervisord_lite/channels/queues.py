@@ -8,12 +8,12 @@ import struct
 import time
 
 from supervisord_lite.channels import wire
-from supervisord_lite.channels.parts import Facts, Parts
+from supervisord_lite.channels.parts import BELL, Facts, Parts
 from supervisord_lite.core.channel import Queue
 from supervisord_lite.linux import locks, peeking, pipes, shared_memory
 from supervisord_lite.linux.descriptors import close_all
 
-IN, OUT, PAGE, BELL = "in", "out", "page", "bell"
+IN, OUT, PAGE = "in", "out", "page"
 
 # What the kernel counts for a small message; by it, a queue gets room for its capacity.
 _SMALL = 768

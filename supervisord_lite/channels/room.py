@@ -13,19 +13,11 @@ import errno
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from types import ModuleType
 
-from supervisord_lite.channels import (
-    anonymous,
-    definition,
-    fifos,
-    memory,
-    pairs,
-    queues,
-    sockets,
-    wire,
-)
-from supervisord_lite.channels.parts import Parts
+from supervisord_lite.channels import anonymous, definition, wire
+from supervisord_lite.channels.parts import BELL, Parts
 from supervisord_lite.core.channel import (
     Binding,
     Channel,
@@ -47,19 +39,25 @@ Hold = Callable[[str, int], None]
 Drop = Callable[[str], None]
 Later = Callable[[float, Callable[[], None]], object]  # as loop.call_later
 
-# A type is a module: it makes the parts, mends, changes and looks at them.
-CRAFTS: Mapping[type, ModuleType] = {
-    Pipe: anonymous,
-    Fifo: fifos,
-    Socket: sockets,
-    SocketPair: pairs,
-    Queue: queues,
-    Lock: memory,
-    Semaphore: memory,
-    Value: memory,
+# A type is a module: it makes the parts, mends, changes and looks at them. None is imported before
+# there is such a channel.
+_CRAFTS = {
+    Pipe: "anonymous",
+    Fifo: "fifos",
+    Socket: "sockets",
+    SocketPair: "pairs",
+    Queue: "queues",
+    Lock: "memory",
+    Semaphore: "memory",
+    Value: "memory",
 }
 RETRY = 1.0  # seconds
 _PREFIX = "channel/"
+
+
+def craft_of(kind: Kind) -> ModuleType:
+    """The module of its type."""
+    return import_module(f"supervisord_lite.channels.{_CRAFTS[type(kind)]}")
 
 
 def held_name(channel: str, part: str) -> str:
@@ -135,7 +133,7 @@ class Channels:
             for part, descriptor in made.items():
                 self._hold(held_name(name, part), descriptor)
         else:
-            CRAFTS[type(wanted.kind)].adjust(wanted.kind, self._parts[name])
+            craft_of(wanted.kind).adjust(wanted.kind, self._parts[name])
         self._define(wanted)
 
     def _make(self, had: Channel | None, wanted: Channel) -> Parts:
@@ -143,10 +141,10 @@ class Channels:
         name, kind = wanted.name, wanted.kind
         made: Parts
         if had is not None and isinstance(kind, Socket) and _are_neighbours(had.kind, kind):
-            made = sockets.succeed(kind, self._parts[name])
+            made = craft_of(kind).succeed(kind, self._parts[name])
         else:
             self._let_go(name)
-            made = CRAFTS[type(kind)].make(kind, name)
+            made = craft_of(kind).make(kind, name)
         return made
 
     def _found(self, name: str, wanted: Channel) -> Channel | None:
@@ -159,7 +157,7 @@ class Channels:
         noted = self._noted(name)
         had = wanted if noted is None else noted  # found by a keeper that had its own place only
         there = set(parts)
-        if not CRAFTS[type(had.kind)].mend(parts):
+        if not craft_of(had.kind).mend(parts):
             self._let_go(name)
             return None
         for part in parts.keys() - there:
@@ -223,7 +221,7 @@ class Channels:
 
     def _lost(self, name: str) -> str | None:
         kind = self._made[name].kind
-        craft = CRAFTS[type(kind)]
+        craft = craft_of(kind)
         if not isinstance(kind, Fifo | Socket):
             return None
         why: str | None = craft.lost(kind, self._parts[name])
@@ -387,7 +385,7 @@ def _are_neighbours(had: Kind, wanted: Socket) -> bool:
 def _let_block(parts: Parts) -> None:
     """Whoever found these in a worker has opened them so that nothing of it could hang."""
     for part, descriptor in parts.items():
-        os.set_blocking(descriptor, part != queues.BELL)
+        os.set_blocking(descriptor, part != BELL)
 
 
 def _words(error: OSError | AlreadyRunning) -> str:

@@ -9,9 +9,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from supervisord_lite.channels import queues
-from supervisord_lite.channels.parts import Facts, Parts
-from supervisord_lite.channels.room import CRAFTS, Channels
+from supervisord_lite.channels.parts import BELL, Facts, Parts
+from supervisord_lite.channels.room import Channels, craft_of
 from supervisord_lite.core.channel import Fifo, Kind, Lock, Pipe, Semaphore, Socket, Value
 from supervisord_lite.core.handing import address_of, type_name
 from supervisord_lite.linux.descriptors import close_all
@@ -78,7 +77,7 @@ class Look:
         inodes: dict[Inode, tuple[str, str]] = {}
         for one in self._glimpses:
             for part, descriptor in one.parts.items():
-                if part != queues.BELL:  # all eventfds are one inode
+                if part != BELL:  # all eventfds are one inode
                     inodes[inode_of(descriptor)] = one.name, part
         found: dict[str, list[_Holder]] = {}
         for (name, part), pid, descriptor in openers(inodes):
@@ -117,7 +116,7 @@ def _facts(one: _Glimpse) -> Facts:
     """Nothing, if it could not be made."""
     if not one.parts:
         return {}
-    facts: Facts = CRAFTS[type(one.kind)].look(one.kind, one.parts)
+    facts: Facts = craft_of(one.kind).look(one.kind, one.parts)
     return facts
 
 

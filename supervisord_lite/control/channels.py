@@ -7,7 +7,7 @@ and ends: a JSON object, with the descriptors beside it (SCM_RIGHTS, unix(7)).
 import base64
 import json
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,8 +16,10 @@ from starlette.types import Receive, Scope, Send
 from supervisord_lite.control import requests
 from supervisord_lite.control.context import Context, answer
 from supervisord_lite.control.exchange import HAND_OVER, UPGRADE
-from supervisord_lite.manager.channel_access import Opened
-from supervisord_lite.manager.channel_doors import Message
+
+if TYPE_CHECKING:
+    from supervisord_lite.manager.channel_access import Opened
+    from supervisord_lite.manager.channel_doors import Message
 
 
 async def channels(context: Context, request: Request) -> Response:
@@ -65,7 +67,7 @@ async def descriptors(context: Context, request: Request) -> Response:
 class _Descriptors(Response):
     """An answer that only this server knows; see `exchange`. The descriptors are closed with it."""
 
-    def __init__(self, opened: Opened) -> None:
+    def __init__(self, opened: "Opened") -> None:
         super().__init__()
         self._opened = opened
 
@@ -86,7 +88,7 @@ def _name(request: Request) -> str:
     return name
 
 
-def _shown(message: Message) -> dict[str, Any]:
+def _shown(message: "Message") -> dict[str, Any]:
     """`text` where it is UTF-8, else `base64`; neither for what was only looked at from afar."""
     shown: dict[str, Any] = {
         "format": "pickle" if message.pickled else "bytes",

@@ -11,11 +11,14 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from supervisord_lite.control.logs import Changes, LogAccess, Source, Unreadable, Wakeups
 from supervisord_lite.control.requests import BadRequest
-from supervisord_lite.manager.output.lines import LineView, Shown
+from supervisord_lite.manager.output.wanted import Shown
+
+if TYPE_CHECKING:
+    from supervisord_lite.manager.output.lines import LineView
 
 Answer = TypeVar("Answer")
 
@@ -24,7 +27,7 @@ _searchers = ThreadPoolExecutor(2, "log search")
 _PATIENCE = 1.0  # seconds that what has no end of line waits for one
 
 
-async def lines(view: LineView) -> AsyncIterator[bytes]:
+async def lines(view: "LineView") -> AsyncIterator[bytes]:
     """What is there now, oldest line first; empty pieces while nothing is found."""
     try:
         async for shown in _present(view):
@@ -34,7 +37,7 @@ async def lines(view: LineView) -> AsyncIterator[bytes]:
 
 
 async def follow_lines(
-    logs: LogAccess, wanted: Sequence[Source], view: LineView
+    logs: LogAccess, wanted: Sequence[Source], view: "LineView"
 ) -> AsyncIterator[bytes]:
     """Server-sent events: what is there now, oldest line first, a `position` of each log, and then
     lines as they come, until a stream gets another log.
@@ -57,7 +60,7 @@ async def follow_lines(
         _close_soon(view)
 
 
-async def _present(view: LineView) -> AsyncIterator[list[Shown]]:
+async def _present(view: "LineView") -> AsyncIterator[list[Shown]]:
     """What is there now; nothing, now and then, while it is being looked for."""
     searching = False
     while (shown := await _done(view.step, searching=searching)) is not None:
@@ -65,7 +68,7 @@ async def _present(view: LineView) -> AsyncIterator[list[Shown]]:
         searching = not shown
 
 
-async def _live(view: LineView, wakeups: Wakeups, changes: Changes) -> AsyncIterator[list[Shown]]:
+async def _live(view: "LineView", wakeups: Wakeups, changes: Changes) -> AsyncIterator[list[Shown]]:
     """Lines as they come. What has no end is shown once nothing has come for a while."""
     open_ended: dict[int, float] = {}  # since when each waits
     searching = False
@@ -107,7 +110,7 @@ async def _done(work: Callable[[], Answer], *, searching: bool) -> Answer:
         raise Unreadable(f"cannot read the logs: {error.strerror}") from None
 
 
-def _close_soon(view: LineView) -> None:
+def _close_soon(view: "LineView") -> None:
     """In a thread, which may have to wait for one that reads."""
     asyncio.get_running_loop().run_in_executor(None, view.close)
 

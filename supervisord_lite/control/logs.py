@@ -12,10 +12,13 @@ import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from supervisord_lite.control.requests import BadRequest, LogQuery
-from supervisord_lite.manager.output.lines import LineView, Reading
+from supervisord_lite.manager.output.wanted import Reading
+
+if TYPE_CHECKING:
+    from supervisord_lite.manager.output.lines import LineView
 
 # One piece of output; fair between streams, and what a client that does not read costs us.
 _PIECE = 64 * 1024
@@ -54,7 +57,7 @@ class LogAccess(Protocol):
         ValueError for a position that never was one, OSError when the log cannot be read.
         """
 
-    def lines(self, wanted: Sequence[tuple[str, str, str | None]], reading: Reading) -> LineView:
+    def lines(self, wanted: Sequence[tuple[str, str, str | None]], reading: Reading) -> "LineView":
         """The lines of these streams: of which instance and which of its streams, and from which
         position, if from a certain one.
         """

@@ -13,7 +13,7 @@ from supervisord_lite.control.context import Context, answer
 from supervisord_lite.core.plain import to_plain
 from supervisord_lite.manager.naming import Choice
 from supervisord_lite.manager.output.access import DAEMON
-from supervisord_lite.manager.output.lines import Form, Reading
+from supervisord_lite.manager.output.wanted import Form, Reading
 
 
 async def health(context: Context, request: Request) -> Response:

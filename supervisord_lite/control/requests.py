@@ -14,7 +14,7 @@ from typing import Any
 from supervisord_lite.control.when import moment
 from supervisord_lite.core.channel import Use
 from supervisord_lite.manager.naming import Choice
-from supervisord_lite.manager.output.lines import Form, Matcher, Reading
+from supervisord_lite.manager.output.wanted import Form, Matcher, Reading
 
 _LONGEST_WAIT = 7 * 24 * 3600.0
 _DEFAULT_WAIT = 60.0

@@ -240,7 +240,10 @@ def _refuse(_: Any) -> Any:
 
 def _dataclass_reader(kind: Any, ignore_unknown: bool) -> _Turn:
     hints = get_type_hints(kind)
-    readers = {item.name: _reader(hints[item.name], ignore_unknown) for item in fields(kind)}
+    readers = {
+        item.name: _shared(hints[item.name], _reader(hints[item.name], ignore_unknown))
+        for item in fields(kind)
+    }
     scalars = {name: hints[name] for name in readers if hints[name] in _SCALARS}
     required = readers.keys() - _defaults(kind).keys()
 
@@ -264,3 +267,22 @@ def _dataclass_reader(kind: Any, ignore_unknown: bool) -> _Turn:
         return kind(**values)
 
     return read
+
+
+def _shared(kind: Any, read: _Turn) -> _Turn:
+    """Have what is read again and again be one value: what the instances of a worker have in
+    common. Only within others, so that nothing large is kept for this.
+    """
+    members = get_args(kind) if get_origin(kind) in _UNION else (kind,)
+    if not any(isinstance(member, type) and is_dataclass(member) for member in members):
+        return read
+    last: Any = None
+
+    def read_shared(plain: Any) -> Any:
+        nonlocal last
+        made = read(plain)
+        if made != last:
+            last = made
+        return last
+
+    return read_shared

@@ -24,7 +24,6 @@ from supervisord_lite.keeper.protocol import LEAVE, Packet
 from supervisord_lite.linux.lock_file import AlreadyRunning
 from supervisord_lite.logs.event import StreamStatus
 from supervisord_lite.manager.care import Care
-from supervisord_lite.manager.channel_access import ChannelAccess
 from supervisord_lite.manager.channel_keeping import take_over_channels
 from supervisord_lite.manager.compiling import (
     APPLY,
@@ -83,7 +82,7 @@ class Manager:
         self._starts = Starts()
         waiters, care = Waiters(), self._executor.care
         self._service = Service(self._core, link, waiters, self._compiler, self, care)
-        self._service.channels = ChannelAccess(fleet, self._executor.channels)
+        self._service.room = self.channels
         self._executor.watchers += [
             self._starts.announced,
             self.notices.announced,

@@ -79,10 +79,6 @@ class ChannelAccess:
         )
         return [_row(view, runs, marks) for view in views]
 
-    def lost(self) -> list[str]:
-        """Those that a reload makes anew, since their paths lead to them no more."""
-        return self._room.lost()
-
     async def put(self, name: str, data: bytes, wait: float) -> int:
         """Put a message into a queue, or bytes into a pipe, within `wait` seconds; answers how
         many bytes of it went in: of a message all or none.

@@ -8,9 +8,11 @@ answered only once the orders that follow from it are durable.
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
 
 from supervisord_lite import __version__
+from supervisord_lite.channels.room import Channels
 from supervisord_lite.core.event import (
     ReloadRequested,
     RestartRequested,
@@ -28,7 +30,6 @@ from supervisord_lite.core.selector import BadSelector
 from supervisord_lite.core.spec import Kind
 from supervisord_lite.core.state import Running, word
 from supervisord_lite.logs.event import StreamStatus
-from supervisord_lite.manager.channel_access import ChannelAccess
 from supervisord_lite.manager.compiling import LOOK, BadConfiguration, Compiled, Compiler
 from supervisord_lite.manager.core_loop import CoreLoop
 from supervisord_lite.manager.insight import Insight
@@ -45,6 +46,9 @@ from supervisord_lite.manager.questions import (
 )
 from supervisord_lite.manager.views import Extras, pid_of
 from supervisord_lite.manager.waiting import Waiters
+
+if TYPE_CHECKING:
+    from supervisord_lite.manager.channel_access import ChannelAccess
 
 __all__ = ["BadConfiguration", "BadSelector", "Outcome", "Refused", "Service", "UnknownNames"]
 
@@ -71,9 +75,9 @@ class Daemon(Protocol):
 
 
 class Service:
-    """The verbs of the control API. `channels` is set by whoever puts the manager together."""
+    """The verbs of the control API. `room` is set by whoever puts the manager together."""
 
-    channels: ChannelAccess
+    room: Channels
 
     def __init__(
         self,
@@ -95,6 +99,13 @@ class Service:
     @property
     def _fleet(self) -> Fleet:
         return self._core.fleet
+
+    @cached_property
+    def channels(self) -> "ChannelAccess":
+        """What clients are lent of the channels; not imported before one asks."""
+        from supervisord_lite.manager.channel_access import ChannelAccess
+
+        return ChannelAccess(self._fleet, self.room)
 
     # ---------------------------------------------------------------- reading
 
@@ -266,7 +277,7 @@ class Service:
         """What a reload would do. Raises `BadConfiguration`."""
         applied = self._fleet.configuration
         compiled = await self._compiler.compile(LOOK, kept=applied.scales if applied else ())
-        lost = self.channels.lost()
+        lost = self.room.lost()
         return self._fleet.plan(succeeding(applied, compiled.configuration, lost))
 
     async def reload(self, *, wait: bool, timeout: float) -> tuple[Plan, list[Outcome]]:

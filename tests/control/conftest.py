@@ -20,9 +20,11 @@ from supervisord_lite.core.plan import Action, Change, Entry, Plan
 from supervisord_lite.core.selector import selector
 from supervisord_lite.core.state import Exit
 from supervisord_lite.linux import unix_socket
+from supervisord_lite.logs.line import Source
 from supervisord_lite.manager.insight import Insight
 from supervisord_lite.manager.naming import Choice
-from supervisord_lite.manager.output.lines import LineView, Opened, Reading, Source
+from supervisord_lite.manager.output.lines import LineView
+from supervisord_lite.manager.output.wanted import Opened, Reading
 from supervisord_lite.manager.service import (
     BadConfiguration,
     Outcome,

@@ -192,3 +192,12 @@ def test_a_thousand_records_are_read_fast() -> None:
     restored = [from_plain(Instance, plain) for plain in plains]
     assert len(restored) == 1000
     assert time.process_time() - began < 0.5
+
+
+def test_what_instances_have_in_common_is_one_value() -> None:
+    """It takes its memory once, and to compare it takes no time."""
+    plains = [to_plain(replace(SPEC, name=f"web:{n}", number=n), compact=True) for n in range(3)]
+    first, *others = (from_plain(InstanceSpec, plain) for plain in plains)
+    assert all(other.program is first.program for other in others)
+    other = replace(SPEC, program=Program(("other",), "/srv"))
+    assert from_plain(InstanceSpec, to_plain(other)).program == other.program

@@ -4,8 +4,6 @@ The expressions are RE2's (github.com/google/re2/wiki/Syntax): matching takes ti
 the text, whatever the expression, so that a client cannot hold us up with one.
 """
 
-import re2
-
 _LONGEST = 4096
 # What can tell the beginning of a block from the beginning of a line in it.
 _PLACED = (r"\A", r"\z", "(?")
@@ -15,6 +13,8 @@ class Matcher:
     """Raises ValueError, with the reason, for a pattern that is none."""
 
     def __init__(self, pattern: str) -> None:
+        import re2  # 3 MB of code, and most daemons are never asked
+
         if len(pattern) > _LONGEST:
             raise ValueError(f"cannot use a pattern of more than {_LONGEST} characters")
         options = re2.Options()

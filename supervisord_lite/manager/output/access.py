@@ -1,26 +1,33 @@
 """What the control API is lent of the logs: which there are, how to read and how to watch them."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from supervisord_lite.core.fleet import Fleet
 from supervisord_lite.core.log import Log
+from supervisord_lite.logs.line import Source
 from supervisord_lite.logs.plane import DataPlane
 from supervisord_lite.logs.reading.reader import Follower
 from supervisord_lite.manager.output.chronicle import STREAM, OwnFile
-from supervisord_lite.manager.output.feeds import Feeds
-from supervisord_lite.manager.output.lines import LineView, Opened, Reading, Source
 from supervisord_lite.manager.output.streams import logged_streams
+from supervisord_lite.manager.output.wanted import Opened, Reading
+
+if TYPE_CHECKING:
+    from supervisord_lite.manager.output.lines import LineView
+
+Rows = list[dict[str, Any]]
 
 DAEMON = "@daemon"  # the name of the daemon's own log, which no worker can have
 
 
 class Logs:
     """The logs of a fleet's instances, and the daemon's own. `open` touches the disk and belongs
-    into a thread.
+    into a thread, as does `feeds`, which answers one row a feed.
     """
 
-    def __init__(self, fleet: Fleet, plane: DataPlane, own: OwnFile, feeds: Feeds) -> None:
+    def __init__(
+        self, fleet: Fleet, plane: DataPlane, own: OwnFile, feeds: Callable[[], Rows]
+    ) -> None:
         self._fleet = fleet
         self._plane = plane
         self._own = own
@@ -39,8 +46,10 @@ class Logs:
         """A reader from `position`, or else from the last `lines` lines."""
         return Follower(self._logs(instance)[stream].path, position, tail=lines)
 
-    def lines(self, wanted: Sequence[tuple[str, str, str | None]], reading: Reading) -> LineView:
+    def lines(self, wanted: Sequence[tuple[str, str, str | None]], reading: Reading) -> "LineView":
         """The lines of these streams: of which instance and which of its streams, from where."""
+        from supervisord_lite.manager.output.lines import LineView
+
         return LineView([self._opened(*one) for one in wanted], reading)
 
     def watch(self, instance: str, stream: str, wake: Callable[[], None]) -> Callable[[], None]:
@@ -48,9 +57,9 @@ class Logs:
         name = STREAM if instance == DAEMON else f"{instance}/{stream}"
         return self._plane.watch(name, wake)
 
-    def feeds(self) -> list[dict[str, Any]]:
+    def feeds(self) -> Rows:
         """How far each feed has come. It reads logs, and belongs into a thread."""
-        return self._feeds.status()
+        return self._feeds()
 
     def _logs(self, instance: str) -> dict[str, Log]:
         """By stream."""

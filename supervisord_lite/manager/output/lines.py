@@ -6,60 +6,13 @@ bounded and for a thread, one at a time. A line's cursor says where the next one
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import NamedTuple
 
-from supervisord_lite.core.log import Format
-from supervisord_lite.logs.line import Source, as_json, as_prefixed
+from supervisord_lite.logs.line import as_json, as_prefixed
 from supervisord_lite.logs.reading.lines import LineReader
-from supervisord_lite.logs.reading.matching import Matcher
 from supervisord_lite.logs.reading.merging import Found, LastFound, Merging
-
-__all__ = ["Form", "LineView", "Matcher", "Opened", "Reading", "Shown", "Source"]
+from supervisord_lite.manager.output.wanted import Form, Opened, Reading, Shown
 
 _LIVE = 512  # lines of one log that are shown before others have their turn
-
-
-class Form(StrEnum):
-    """How lines are written out."""
-
-    JSON = "json"
-    TEXT = "text"
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """Which lines: the last so many (None: all) of those between two times, in nanoseconds since
-    the epoch, that match.
-    """
-
-    lines: int | None
-    since: int | None = None
-    until: int | None = None
-    matching: Matcher | None = None
-    form: Form = Form.JSON
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """A log that is read: its stream's full name ("web:0/stdout"), whose it is, from where, and
-    from which position, if from a certain one.
-    """
-
-    name: str
-    source: Source
-    path: str
-    position: str | None
-    max_line: int = 64 * 1024
-    format: Format = Format.RAW
-
-
-class Shown(NamedTuple):
-    """A line as it is sent: its cursor, and its text with an end of line."""
-
-    cursor: str
-    text: bytes
 
 
 class LineView:

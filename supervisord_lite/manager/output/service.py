@@ -8,9 +8,10 @@ waits for one is done in the threads of the data plane, or in those of `flush` a
 import asyncio
 from collections.abc import Iterable
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from supervisord_lite.core.fleet import Fleet
-from supervisord_lite.core.log import Outlets
+from supervisord_lite.core.log import Outlets, View
 from supervisord_lite.core.state import Instance
 from supervisord_lite.logs.event import LogEvent, Rotated, StreamStatus
 from supervisord_lite.logs.plane import DataPlane
@@ -19,10 +20,12 @@ from supervisord_lite.manager.keeper_link import Inheritance, KeeperLink
 from supervisord_lite.manager.output.access import Logs
 from supervisord_lite.manager.output.chronicle import STREAM, OwnFile
 from supervisord_lite.manager.output.copies import ends_of
-from supervisord_lite.manager.output.feeds import Feeds
 from supervisord_lite.manager.output.notices import Notices
 from supervisord_lite.manager.output.streams import HeldHops, HeldRelays, Outputs
 from supervisord_lite.manager.output.upkeep import LogUpkeep
+
+if TYPE_CHECKING:
+    from supervisord_lite.manager.output.feeds import Feeds
 
 _LAST_WORDS = 5.0  # seconds that output may still take to reach its file at the end
 
@@ -47,7 +50,9 @@ class LogService:
         self.plane = DataPlane(hops, relays, self._report, ends_of(channels))
         notices.plane = self.plane
         self._own = OwnFile(self.plane, hold, drop, given.held.get(STREAM))
-        self._feeds = Feeds(fleet, self.plane, relays, soon, self._report)
+        self._relays, self._soon = relays, soon
+        self._feeds: Feeds | None = None  # nor imported, before somebody is to be fed
+        self._moves = False
         complain = partial(notices.say, problem=True)
         self.upkeep = LogUpkeep(link, given, self.plane, notices.say, complain)
         self.outputs = Outputs(self.plane, executor.hold_with_packet, drop, self, channels, soon)
@@ -55,21 +60,25 @@ class LogService:
     def configure(self, outlets: Outlets) -> None:
         """Take over what a configuration wants of output beyond the log of each stream."""
         self._notices.chronicle.configure(outlets.own, self._own)
-        self._feeds.configure(outlets)
+        if self._feeds or outlets.taps or outlets.forwards:
+            self._need_feeds().configure(outlets)
 
     def take_over(self, instances: Iterable[Instance], given: Inheritance) -> None:
         """Attach every stream that an earlier manager had, and begin to move bytes."""
         self.outputs.take_over(instances, given.held)
-        self._feeds.start()
+        if self._feeds:
+            self._feeds.start()
+        self._moves = True
         self.plane.start()
 
     def access(self) -> Logs:
         """What the control API is lent."""
-        return Logs(self._fleet, self.plane, self._own, self._feeds)
+        return Logs(self._fleet, self.plane, self._own, self._feeds_status)
 
     async def reopen(self) -> bool:
         """Open every log again by its name; False if a disk has not answered in good time."""
-        self._feeds.reopen()
+        if self._feeds:
+            self._feeds.reopen()
         return await asyncio.to_thread(self.plane.reopen().wait, _LAST_WORDS)
 
     def status(self, stream: str) -> StreamStatus | None:
@@ -80,11 +89,16 @@ class LogService:
 
     def show(self, stream: str, path: str) -> None:
         self._notices.show(stream, path)
-        self._feeds.show(stream, path)
+        log = self.outputs.logs[stream]
+        if self._feeds:
+            self._feeds.show(stream, path)
+        elif log.tap and (log.tap_view is not View.RAW or log.direct):
+            self._need_feeds()
 
     def hide(self, stream: str) -> None:
         self._notices.hide(stream)
-        self._feeds.hide(stream)
+        if self._feeds:
+            self._feeds.hide(stream)
 
     # The end.
 
@@ -98,8 +112,24 @@ class LogService:
         may get what is left; without any, the next manager goes on with them.
         """
         await self.upkeep.close()
-        await asyncio.to_thread(self._feeds.stop, feeding, unfinished=bool(feeding))
+        if self._feeds:
+            await asyncio.to_thread(self._feeds.stop, feeding, unfinished=bool(feeding))
         await asyncio.to_thread(self.plane.stop, _LAST_WORDS)
+
+    def _need_feeds(self) -> "Feeds":
+        if self._feeds is None:
+            from supervisord_lite.manager.output.feeds import Feeds
+
+            feeds = Feeds(self._fleet, self.plane, self._relays, self._soon, self._report)
+            self._feeds = feeds
+            for stream, log in self.outputs.logs.items():
+                feeds.show(stream, log.path)
+            if self._moves:
+                feeds.start()
+        return self._feeds
+
+    def _feeds_status(self) -> list[dict[str, Any]]:
+        return self._feeds.status() if self._feeds else []
 
     def _report(self, event: LogEvent) -> None:
         """In a thread of the data plane."""

@@ -184,6 +184,11 @@ class Outputs:
     def __contains__(self, stream: str) -> bool:
         return stream in self._logs
 
+    @property
+    def logs(self) -> Mapping[str, Log]:
+        """Those of the attached streams."""
+        return self._logs
+
     def take_over(self, instances: Iterable[Instance], held: Mapping[str, int]) -> None:
         """Attach the streams whose pipes an earlier manager left; let go of nobody's."""
         known: dict[str, Log] = {}
