@@ -30,6 +30,7 @@ _REST = 50  # times as long as it took to count, nobody who waits counts again
 _FD_SIZE = socket.CMSG_SPACE(12) + socket.CMSG_SPACE(4)  # credentials, a descriptor
 _SO_PEEK_OFF = 42  # socket(7), asm-generic/socket.h
 _ALWAYS_FITS = 1024  # bytes of a message; the kernel has room for 4 KiB at the least
+_END = 64  # messages without a byte in a row: rather a socket that somebody has shut down
 _NO_NEWS = 0.005  # seconds before something is tried again that nobody tells about
 
 
@@ -258,7 +259,7 @@ def _walk(receiver: socket.socket) -> int:
     receiver.setsockopt(socket.SOL_SOCKET, _SO_PEEK_OFF, 0)
     count, empty, room = 0, 0, bytearray(ROOM)
     try:
-        while empty < 2:  # an empty one is no message, and two are the end, which none should make
+        while empty < _END:
             size = receiver.recv_into(room, 0, socket.MSG_PEEK | socket.MSG_DONTWAIT)
             empty = 0 if size else empty + 1
             count += size > 0

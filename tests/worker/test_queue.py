@@ -229,12 +229,14 @@ def test_a_queue_that_becomes_smaller(made: Made) -> None:
     assert queue.get() == b"x" * 30_000
 
 
-def test_an_empty_message(made: Made) -> None:
+@pytest.mark.parametrize("many", [1, 2])
+def test_an_empty_message(made: Made, many: int) -> None:
     """Of somebody else: what is behind it is counted all the same."""
     made.queue("jobs")
     queue = made.channels()["jobs"]
     queue.put(1)
-    sent(made, b"")
+    for _ in range(many):
+        sent(made, b"")
     queue.put(2)
     queue.put(3)
     assert [queue.qsize(), queue.qsize()] == [3, 3]
