@@ -341,9 +341,7 @@ def test_a_capacity_may_grow(made: Made) -> None:
     assert queue.full()
 
 
-def test_the_default_timeout_of_sockets_is_no_matter(
-    made: Made, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_default_timeout_of_sockets_is_no_matter(made: Made) -> None:
     """Others that share the socket are not made to wait in another manner by it."""
     made.queue("jobs")
     socket.setdefaulttimeout(0.001)
