@@ -156,7 +156,7 @@ class DataPlane:
             return
         attached, lane = self._streams[stream]
         # The lane may come to it when the run has said something already.
-        lane.tell(attached, partial(attached.mark_run, run, attached.position()))
+        self._at_halt(attached, lane, partial(attached.mark_run, run))
 
     def ended(self, stream: str, run: int) -> None:
         """The main process of `run` is gone: what is in the pipe now is the last of its output,
@@ -165,7 +165,21 @@ class DataPlane:
         if stream in self._direct:
             return
         attached, lane = self._streams[stream]
-        lane.tell(attached, partial(attached.end_run, run, attached.position()))
+        self._at_halt(attached, lane, partial(attached.end_run, run))
+
+    def _at_halt(self, stream: Stream, lane: Lane, act: Callable[[int], None]) -> None:
+        """Have the lane call `act` with the position that the stream has now, and take nothing from
+        beyond it before.
+        """
+        position = stream.meter.halt()
+
+        def order() -> None:
+            try:
+                act(position)
+            finally:
+                stream.meter.go_on()
+
+        lane.tell(stream, order)
 
     def open_copy(self, stream: str) -> None:
         """The channel that the stream is copied into has writers (again)."""
@@ -180,7 +194,7 @@ class DataPlane:
         """
         attached, lane = self._streams[stream]
         assert isinstance(attached, CopiedStream), "its log has a channel"
-        lane.tell(attached, partial(attached.end_copy, attached.position(), done))
+        lane.tell(attached, partial(attached.end_copy, attached.meter.position(), done))
 
     def __contains__(self, stream: str) -> bool:
         return stream in self._streams or stream in self._direct

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from supervisord_lite.core.log import Format, Rotation
 from supervisord_lite.logs.capture.transform import Circumstances, fitting, portion, transformed
 from supervisord_lite.logs.line import Line, Source, as_json, timestamp
+from tests.logs.conftest import DEADLINE
 
 if TYPE_CHECKING:
     from tests.logs.conftest import Rig
@@ -174,6 +175,46 @@ def test_a_run_begins_on_a_line_of_its_own(rig: Rig) -> None:
     rig.flush()
     assert STAMP.sub(b"", rig.contents(log)) == b"I die in the mid\nI live\n"
     assert len(STAMP.findall(rig.contents(log))) == 2
+
+
+class Hang:
+    """Something that takes long in the lane's thread."""
+
+    def __init__(self) -> None:
+        self.reached, self.over = threading.Event(), threading.Event()
+
+    def __call__(self) -> None:
+        self.reached.set()
+        self.over.wait(DEADLINE)
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_runs_are_told_apart_however_late_the_lane_comes_to_them(rig: Rig, *, copied: bool) -> None:
+    """It has seen that there is something in the pipe, and is held up by another stream's log: when
+    it comes to it, the next run has spoken, too.
+    """
+    log = rig.log(format=Format.JSON, channel="lines" if copied else None)
+    rig.log("db")
+    rig.flush()
+    busy, later = Hang(), Hang()
+    rig.plane.began("web", 1)
+    rig.plane.between_steps("web", busy)
+    assert busy.reached.wait(DEADLINE)
+    rig.write(b"db\n", "db")  # both are found to be readable at once, this one first
+    rig.write(b"I die in the mid")
+    rig.plane.watch("db", later)
+    busy.over.set()
+    assert later.reached.wait(DEADLINE)
+    rig.plane.ended("web", 1)
+    rig.plane.began("web", 2)
+    rig.write(b"I live\n")
+    later.over.set()
+    rig.flush()
+    lines = [json.loads(line) for line in rig.contents(log).splitlines()]
+    assert [(line["run"], line["message"]) for line in lines] == [
+        (1, "I die in the mid"),
+        (2, "I live"),
+    ]
 
 
 def test_json_lines_bear_their_run(rig: Rig) -> None:

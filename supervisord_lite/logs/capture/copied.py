@@ -145,10 +145,8 @@ class CopiedStream(Stream):
             return 0
         self._reach()
         if self._marks:
-            most = min(most, self._marks[0].position - self._taken)
-        with self._counting:
-            count = self._hop.fill(self.name, self._pipe, min(most, BATCH))
-            self._taken += count
+            most = min(most, self._marks[0].position - self.meter.taken)
+        count = self.meter.fill(partial(self._hop.fill, self.name, self._pipe), min(most, BATCH))
         if self._empty_hop():
             self._reach()
         return count
@@ -177,7 +175,7 @@ class CopiedStream(Stream):
 
     def _reach(self) -> None:
         """The hop is empty: do what was to be done here."""
-        while self._marks and self._marks[0].position <= self._taken:
+        while self._marks and self._marks[0].position <= self.meter.taken:
             self._marks.popleft().act()
 
     def _give(self, count: int) -> int:

@@ -6,9 +6,9 @@ attributes that `status` reads are the exception.
 
 import os
 import stat
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from supervisord_lite.core.log import Log, OnFull
 from supervisord_lite.linux import pipes
@@ -17,6 +17,7 @@ from supervisord_lite.logs.capture import hop, widths
 from supervisord_lite.logs.capture.bench import Bench
 from supervisord_lite.logs.capture.hop import Hop, Passage
 from supervisord_lite.logs.capture.losses import Losses
+from supervisord_lite.logs.capture.meter import Meter
 from supervisord_lite.logs.capture.shaper import shaping
 from supervisord_lite.logs.capture.shaping import shaping_for
 from supervisord_lite.logs.capture.sink import Sink
@@ -55,10 +56,9 @@ class Stream:
         self.trouble: str | None = None
         self.losses = Losses()
         self.size = 0
-        self._taken = 0  # bytes that have left the pipe
-        self._counting = threading.Lock()  # while some leave it, and are not counted yet
         self.deferred: list[Callable[[], None]] = []  # orders that came before `begin`
         self._pipe = pipes.reopen(pipe, os.O_RDONLY | os.O_NONBLOCK)
+        self.meter = Meter(self._pipe)
         self._wakes = wakes
         self._own = Passage(held.own) if held.own else None
         self._shaping = shaping_for(self, held.buffer)
@@ -124,7 +124,7 @@ class Stream:
 
     def drain(self) -> None:
         """Move what is in the pipe now; what a busy writer adds meanwhile can wait."""
-        self._move_up_to(self.position())
+        self._move_up_to(self.meter.position())
         if self._shaping:
             self._shaping.settle(hurry=True)
             self._shaping.end_second()
@@ -133,16 +133,10 @@ class Stream:
         """Drain, and hold nothing back for anybody."""
         self.drain()
 
-    def position(self) -> int:
-        """How many bytes have come out of the pipe or are in it; in any thread, and no disk can
-        hold it up. It may be too low, but only for bytes that go into no file.
-        """
-        with self._counting:
-            return self._taken + pipes.waiting(self._pipe)
-
     def _move_up_to(self, position: int) -> None:
-        while self._taken < position and self._turn(min(hop.SIZE, position - self._taken)):
-            pass
+        while self.meter.taken < position:
+            if not self._turn(min(hop.SIZE, position - self.meter.taken)):
+                break
 
     def mark_run(self, run: int, position: int) -> None:
         """What comes from this position on is of `run` (0: of nobody known)."""
@@ -242,20 +236,17 @@ class Stream:
             if self.log.on_full is OnFull.BLOCK:
                 return 0
             count = self.losses.drop(self._pipe, most)
-            self._taken += count
+            self.meter.taken += count
         elif self._shaping:
-            with self._counting:
-                count = self._shaping.fill(self._pipe, min(most, _LOOKED_AT))
-                self._taken += count
+            fill = partial(self._shaping.fill, self._pipe)
+            count = self.meter.fill(fill, min(most, _LOOKED_AT))
             self._shaping.write(target)
         elif isinstance(target, Sink):
             count = target.take(self._pipe)
-            self._taken += count
+            self.meter.taken += count
         else:
             passage = self._own or self.bench.passage
-            with self._counting:  # for as long as it takes from pipe to pipe
-                count = passage.fill(self.name, self._pipe, most)
-                self._taken += count
+            count = self.meter.fill(partial(passage.fill, self.name, self._pipe), most)
             target.append(passage.read, count)
             self.size = target.size
         return count
