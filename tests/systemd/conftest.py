@@ -112,7 +112,10 @@ class Machine:
         assert self._process.poll() is None, self._console()
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
         pids = children.read_text().split()
-        if not pids or Path(f"/proc/{pids[0]}/comm").read_text() != "systemd\n":
+        try:
+            if not pids or Path(f"/proc/{pids[0]}/comm").read_text() != "systemd\n":
+                return False
+        except (FileNotFoundError, ProcessLookupError):  # what came before it has just ended
             return False
         self._init = int(pids[0])
         return self.run("systemctl", "is-system-running").stdout == "running\n"
