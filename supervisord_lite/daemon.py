@@ -174,7 +174,11 @@ def _die_of_a_thread(link: Any, failure: Any) -> None:
     """No thread dies alone: without one of them the manager is broken, and the next one is not."""
     import traceback
 
-    _despair(link, "".join(traceback.format_exception(failure.exc_value)))
+    _die(link, "".join(traceback.format_exception(failure.exc_value)))
+
+
+def _die(link: Any, why: str) -> None:
+    _despair(link, why)
     os._exit(1)
 
 
@@ -196,14 +200,18 @@ def _serve(link: Any, given: Any) -> tuple[str, dict[str, int]]:
 
     from supervisord_lite.manager.assembly import Manager
     from supervisord_lite.manager.output.chronicle import LibraryLog
+    from supervisord_lite.manager.program import Program
+
+    program = Program(partial(_die, link))
 
     async def serve(listener: socket.socket, service: Any, logs: Any) -> Any:
         from supervisord_lite.control.server import serve as open_server
 
+        program.guard()  # only now: what every manager needs is here
         return await open_server(listener, service, logs)
 
     async def live() -> tuple[str, dict[str, int]]:
-        manager = Manager(link, given, serve)
+        manager = Manager(link, given, serve, program)
         library = LibraryLog(manager.notices.chronicle)
         logging.basicConfig(handlers=[library], format="%(message)s", level=logging.INFO)
         asyncio.get_running_loop().set_exception_handler(manager.broken)

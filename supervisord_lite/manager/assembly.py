@@ -38,6 +38,7 @@ from supervisord_lite.manager.facts import to_event
 from supervisord_lite.manager.keeper_link import Inheritance, KeeperLink
 from supervisord_lite.manager.output.notices import Notices
 from supervisord_lite.manager.output.service import LogService
+from supervisord_lite.manager.program import Program
 from supervisord_lite.manager.reception import Reception, Serve
 from supervisord_lite.manager.restoring import restored
 from supervisord_lite.manager.scaling import as_compiled, scaled
@@ -56,7 +57,9 @@ class Manager:
     the keeper was told to, "orphaned" when the keeper is gone.
     """
 
-    def __init__(self, link: KeeperLink, given: Inheritance, serve: Serve) -> None:
+    def __init__(
+        self, link: KeeperLink, given: Inheritance, serve: Serve, program: Program
+    ) -> None:
         self.greeting: dict[str, Any] = given.greeting
         self.done: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._link = link
@@ -76,7 +79,8 @@ class Manager:
         self.notices = Notices(link, fleet, terminal=bool(given.greeting.get("terminal")))
         self._logs = self._take_over_output(given)
         self._clock = WallClock(self._core.take)
-        self._compiler = Compiler(link, given.held, given.greeting.get("compiler", ()))
+        command = given.greeting.get("compiler", ())
+        self._compiler = Compiler(link, given.held, command, program.check)
         self._configuring = asyncio.Lock()  # one reload or scaling at a time
         self._reception = Reception(given.held, self._executor.hold, serve, self._problem)
         self._starts = Starts()

@@ -10,7 +10,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,12 +65,19 @@ def scale_arguments(kept: Sequence[Scale], asked: Mapping[str, int]) -> list[str
 class Compiler:
     """Orders compilations and takes their results from the keeper's facts."""
 
-    def __init__(self, link: KeeperLink, held: dict[str, int], command: Sequence[str]) -> None:
+    def __init__(
+        self,
+        link: KeeperLink,
+        held: dict[str, int],
+        command: Sequence[str],
+        check: Callable[[], None],
+    ) -> None:
         """`held` has the outputs of compilations that were ordered before this manager; `command`
-        is the compiler's, with the files.
+        is the compiler's, with the files. `check` ends this manager if its program was replaced.
         """
         self._link = link
         self._command = command
+        self._check = check
         self._outputs = {name: held[name] for name in (APPLY, LOOK) if name in held}
         self._waiting: dict[str, asyncio.Future[str]] = {}
         self._one_at_a_time = asyncio.Lock()
@@ -106,6 +113,7 @@ class Compiler:
         return True
 
     def _finish(self, helper: str, fact: Packet) -> None:
+        self._check()  # what a newer compiler wrote is for the manager that comes with it
         output = self._outputs.pop(helper, None)
         waiting = self._waiting.pop(helper, None)
         text = ""

@@ -33,7 +33,7 @@ def test_the_way_that_a_compiler_died_is_told(status: int, problem: str) -> None
 
     async def compile_in_vain() -> None:
         orders: Any = Orders()
-        compiler = Compiler(orders, {}, ("compile", "shop.yaml"))
+        compiler = Compiler(orders, {}, ("compile", "shop.yaml"), lambda: None)
         compiling = asyncio.create_task(compiler.compile(LOOK))
         await orders.some.wait()
         run = orders.given[-1]["run"]
