@@ -51,7 +51,7 @@ def test_one_that_a_dead_manager_has_left_behind(stage: Stage, tmp_path: Path) -
     stage.kill_manager()
     manager = stage.next_manager()
     end_unclaimed(manager)
-    assert [read_entry(pid) for pid in family] == [None, None]
+    until(lambda: [read_entry(pid) for pid in family] == [None, None])  # the dead are reaped soon
     manager.kill()
     assert stage.next_manager().welcome["helpers"] == []
 
