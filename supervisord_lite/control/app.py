@@ -5,16 +5,18 @@ nothing about workers. Which method a client reaches is this table and nothing e
 a client sends is ever looked up on an object.
 """
 
+import logging
 import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Route, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from supervisord_lite.control import channels, feeds, looking, ordering
 from supervisord_lite.control.access import Peer, Right, rights_of
@@ -28,6 +30,8 @@ from supervisord_lite.manager.service import (
     Service,
     UnknownNames,
 )
+
+_log = logging.getLogger(__name__)
 
 
 class Forbidden(Exception):
@@ -78,16 +82,25 @@ ENDPOINTS = (
 )
 
 
-def application(service: Service, logs: LogAccess) -> Starlette:
+def application(service: Service, logs: LogAccess) -> ASGIApp:
     """The ASGI application. Requests carry their `Peer` in the scope, under "peer"."""
-    context = Context(service, logs)
-    return Starlette(
-        routes=[
-            Route(endpoint.path, _guarded(endpoint, context), methods=[endpoint.method])
-            for endpoint in ENDPOINTS
-        ],
-        exception_handlers=_EXCEPTION_HANDLERS,
-    )
+    # Not `Starlette`, which would bring pages of HTML for errors, and half a megabyte for them.
+    router = Router(routes(Context(service, logs)))
+    answering = ExceptionMiddleware(router, handlers=_EXCEPTION_HANDLERS)
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["app"] = answering  # has the router raise what it does not find
+        await answering(scope, receive, send)
+
+    return application
+
+
+def routes(context: Context) -> list[Route]:
+    """The table, with each request let in by its right alone."""
+    return [
+        Route(endpoint.path, _guarded(endpoint, context), methods=[endpoint.method])
+        for endpoint in ENDPOINTS
+    ]
 
 
 def _guarded(endpoint: Endpoint, context: Context) -> Callable[[Request], Awaitable[Response]]:
@@ -123,6 +136,7 @@ async def _http(request: Request, error: Exception) -> Response:
 
 
 async def _broken(request: Request, error: Exception) -> Response:
+    _log.error("cannot answer %s %s", request.method, request.url.path, exc_info=error)
     text = f"cannot answer {request.method} {request.url.path}: {type(error).__name__}: {error}"
     return answer({"error": text}, 500)
 

@@ -5,6 +5,7 @@ table holds the keeper's only two opinions (`refusal`): no run number is used tw
 instance has no two unburied runs.
 """
 
+from collections.abc import Iterator
 from enum import Enum
 from typing import Any
 
@@ -114,29 +115,32 @@ class Runs:
 
     def __init__(self, highest: dict[str, int]) -> None:
         self._highest = highest
-        self._by_instance: dict[str, dict[int, Run]] = {}
+        self._by_instance: dict[str, tuple[Run, ...]] = {}  # hardly ever more than one
 
-    def __iter__(self) -> Any:
-        return iter([run for runs in self._by_instance.values() for run in runs.values()])
+    def __iter__(self) -> Iterator[Run]:
+        return iter([run for runs in self._by_instance.values() for run in runs])
 
     def refusal(self, instance: str, number: int) -> str | None:
         """Why this run may not be spawned, if it may not."""
-        if number in self._by_instance.get(instance, {}):
+        if self.find(instance, number) is not None:
             return "alive"
         if number <= self._highest.get(instance, 0):
             return "stale"
-        return "alive" if self._by_instance.get(instance) else None
+        return "alive" if instance in self._by_instance else None
 
     def add(self, run: Run) -> None:
-        self._by_instance.setdefault(run.instance, {})[run.number] = run
+        self._by_instance[run.instance] = (*self._by_instance.get(run.instance, ()), run)
         self._highest[run.instance] = max(run.number, self._highest.get(run.instance, 0))
 
     def find(self, instance: str, number: int) -> Run | None:
-        return self._by_instance.get(instance, {}).get(number)
+        runs = self._by_instance.get(instance, ())
+        return next((run for run in runs if run.number == number), None)
 
     def bury(self, run: Run) -> None:
-        del self._by_instance[run.instance][run.number]
-        if not self._by_instance[run.instance]:
+        others = tuple(one for one in self._by_instance[run.instance] if one is not run)
+        if others:
+            self._by_instance[run.instance] = others
+        else:
             del self._by_instance[run.instance]
 
     def living(self) -> list[Run]:

@@ -8,14 +8,14 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
 from supervisord_lite.control.access import Peer, Right, rights_of
-from supervisord_lite.control.app import ENDPOINTS, application
+from supervisord_lite.control.app import ENDPOINTS, routes
 from supervisord_lite.control.connection import Limits
+from supervisord_lite.control.context import Context
 from tests.control.conftest import Daemon, body_of, read_all
 
 
@@ -303,13 +303,10 @@ def test_curl_speaks_it(daemon: Daemon) -> None:
 
 def test_every_route_needs_a_right(daemon: Daemon) -> None:
     """What the application routes is the table, and each entry of it names a right."""
-    routed = {(route.path, *route.methods - {"HEAD"}) for route in _routes(daemon)}
+    table = routes(Context(daemon.fleet, daemon.logs))
+    routed = {(route.path, *(route.methods or set()) - {"HEAD"}) for route in table}
     assert routed == {(endpoint.path, endpoint.method) for endpoint in ENDPOINTS}
     assert all(isinstance(endpoint.right, Right) for endpoint in ENDPOINTS)
-
-
-def _routes(daemon: Daemon) -> Any:
-    return application(daemon.fleet, daemon.logs).routes
 
 
 def test_rights_are_for_root_and_owner_only() -> None:

@@ -5,7 +5,6 @@ to it later, and until then takes nothing from beyond it: bytes of two runs are 
 """
 
 import threading
-from collections import deque
 from collections.abc import Callable
 
 from supervisord_lite.linux import pipes
@@ -20,7 +19,7 @@ class Meter:
         self.taken = 0
         self._pipe = pipe
         self._counting = threading.Lock()  # while some leave it, and are not counted yet
-        self._halts: deque[int] = deque()
+        self._halts: list[int] = []
 
     def position(self) -> int:
         """How many bytes have come out of the pipe or are in it. It may be too low, but only for
@@ -39,7 +38,7 @@ class Meter:
     def go_on(self) -> None:
         """What was to be done at the first of the halts is done."""
         with self._counting:
-            self._halts.popleft()
+            self._halts.pop(0)
 
     def fill(self, take: Callable[[int], int], most: int) -> int:
         """Have at most so many bytes taken out of the pipe, which must not wait; answers how many
