@@ -49,17 +49,21 @@ def lacking(specs: Iterable[InstanceSpec], configuration: Configuration | None) 
     """A channel that one of these is to be given and that there is no more, or only as something
     that cannot be used so.
     """
-    channels = configuration.channels if configuration else ()
-    kinds = {one.name: one.kind for one in channels}
-    for spec in specs:
-        program, copied = spec.program, (spec.stdout_log, spec.stderr_log)
-        for one in (program.stdin, program.stdout, program.stderr, *copied):
-            name = one.channel if one is not None else None
-            if name is not None and not isinstance(kinds.get(name), Pipe | Fifo):
-                return name
-        for binding in program.channels:
-            if binding.channel not in kinds or not _suits(binding, kinds[binding.channel]):
-                return binding.channel
+    kinds = {one.name: one.kind for one in configuration.channels} if configuration else {}
+    found = (lacked_by(spec, kinds) for spec in specs)
+    return next((channel for channel in found if channel is not None), None)
+
+
+def lacked_by(spec: InstanceSpec, kinds: Mapping[str, Kind]) -> str | None:
+    """The same of one, where these channels are declared."""
+    program, copied = spec.program, (spec.stdout_log, spec.stderr_log)
+    for one in (program.stdin, program.stdout, program.stderr, *copied):
+        name = one.channel if one is not None else None
+        if name is not None and not isinstance(kinds.get(name), Pipe | Fifo):
+            return name
+    for binding in program.channels:
+        if binding.channel not in kinds or not _suits(binding, kinds[binding.channel]):
+            return binding.channel
     return None
 
 

@@ -141,9 +141,11 @@ def waits_for_channel(channel: str, trouble: str) -> str:
     return f"waits for channel {channel}: {trouble}"
 
 
-def waits_for_removed_channel(channel: str) -> str:
-    """It was removed from the configuration."""
-    return waits_for_channel(channel, "it is declared no more")
+def waits_for_removed_channel(channel: str, *, declared: bool) -> str:
+    """It was removed from the configuration, or is `declared` as something else."""
+    return waits_for_channel(
+        channel, "it is something else now" if declared else "it is declared no more"
+    )
 
 
 def cannot_be_met(dependency: Dependency) -> str:

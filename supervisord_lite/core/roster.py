@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from supervisord_lite.core import reason
 from supervisord_lite.core.alarms import Alarms
 from supervisord_lite.core.bonds import NOBODY, Bonds
+from supervisord_lite.core.channel import Kind as ChannelKind
 from supervisord_lite.core.channel import Pipe
 from supervisord_lite.core.command import CloseWriters, Command, OpenWriters
 from supervisord_lite.core.event import (
@@ -25,6 +26,7 @@ from supervisord_lite.core.event import (
     SpawnFailed,
     SpecReplaced,
 )
+from supervisord_lite.core.generations import lacked_by
 from supervisord_lite.core.moment import ALONE, OPEN, Around, Clock, Gate
 from supervisord_lite.core.spec import Configuration, InstanceSpec, OnExit, Program
 from supervisord_lite.core.state import (
@@ -66,7 +68,8 @@ class Roster:
         self.busy: set[str] = set()  # who has a process, its own or a hook's
         self._ends_all = False  # that is a shutdown, and nothing begins any more
         self._missing: dict[str, Gate] = {}  # channels that cannot be had
-        self._gone: dict[str, Gate] = {}  # channels that are declared no more
+        self._kinds: Mapping[str, ChannelKind] = {}  # of the channels that are declared
+        self._gone: dict[str, Gate] = {}  # channels that somebody lacks, as they are declared
         self._excused: set[tuple[str, int]] = set()  # runs whose spawn may fail for that
         self._writers = Writers()
         self.agenda: deque[tuple[str, InstanceEvent]] = deque()
@@ -102,17 +105,21 @@ class Roster:
 
     def lack(self, configuration: Configuration | None) -> None:
         """Who is not yet what is declared, and was to be given a channel that is declared no more,
-        waits until it is another program, or the channel is declared again.
+        or only as something that cannot be used so, waits until it is another program, or the
+        channel is declared again.
         """
         if configuration is None:
             return
-        there = {channel.name for channel in configuration.channels}
+        self._kinds = {channel.name: channel.kind for channel in configuration.channels}
         declared = {spec.name: spec for spec in configuration.instances}
         before, self._gone = self._gone, {}
         for name, one in self.instances.items():
-            if one.spec is not declared.get(name) and one.spec != declared.get(name):
-                for channel in (used for used in used_by(one.spec) if used not in there):
-                    self._gone[channel] = Gate(reason.waits_for_removed_channel(channel))
+            if one.spec is declared.get(name) or one.spec == declared.get(name):
+                continue
+            if (channel := lacked_by(one.spec, self._kinds)) is not None:
+                known = channel in self._kinds
+                why = reason.waits_for_removed_channel(channel, declared=known)
+                self._gone[channel] = Gate(why)
         for channel in before.keys() - self._gone.keys():
             self._look_again(channel)
 
@@ -189,12 +196,17 @@ class Roster:
             return Around(_CLOSED, clear, self._alone.clock)
         gate = self.bonds.gate(spec) if spec.dependencies else OPEN
         if (self._missing or self._gone) and gate is OPEN:
-            used = used_by(spec)
-            shut = (self._gone.get(one) or self._missing.get(one) for one in used)
-            gate = next(filter(None, shut), OPEN)
+            gate = self._channel_gate(spec)
         if clear and gate is OPEN:
             return self._alone
         return Around(gate, clear, self._alone.clock)
+
+    def _channel_gate(self, spec: InstanceSpec) -> Gate:
+        lacked = lacked_by(spec, self._kinds) if self._gone else None
+        if lacked is not None and lacked in self._gone:
+            return self._gone[lacked]
+        shut = (self._missing.get(channel) for channel in used_by(spec))
+        return next(filter(None, shut), OPEN)
 
     # ------------------------------------------------------------- values
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from supervisord_lite.core.channel import Binding, Channel, Queue
+from supervisord_lite.core.channel import Binding, Channel, Pipe, Queue, Use
 from supervisord_lite.core.command import Note, Spawn
 from supervisord_lite.core.event import (
     ChannelFound,
@@ -109,6 +109,26 @@ def test_who_had_no_turn_waits_for_a_channel_that_is_no_more() -> None:
     again.recover(212.0)
     assert state(again) == GONE
     assert again.deadline() == fleet.deadline()
+
+
+def test_who_had_no_turn_waits_for_a_channel_that_is_something_else_now() -> None:
+    """Others may have it as what it is now."""
+    puts = Program(("serve", "1"), "/srv", channels=(Binding("jobs", Use.PUT),))
+    old = shop(puts, 10)
+    fleet = up(old)
+    free, reader = shop(FREE, None), Program(("cat",), "/", channels=(Binding("jobs", Use.READ),))
+    instances = (*free.instances, spec("cat", program=reader))
+    new = configuration(*instances, channels=(Channel("jobs", Pipe()),))
+    commands = fleet.step(Configured(succeeding(old, new)), 200.0)
+    assert Spawn("cat", 1) in commands
+    (told,) = failing(fleet)
+    assert told.endswith("; channel jobs, which it had before, is no more")
+    commands = fleet.step(MainExited("web:1", 1, FAILED, emptied=True), 210.0)
+    assert not any(isinstance(command, Spawn) for command in commands)
+    assert state(fleet) == Waiting("waits for channel jobs: it is something else now")
+    assert fleet.configuration
+    back = succeeding(fleet.configuration, old)
+    assert Spawn("web:1", 2) in fleet.step(Configured(back), 220.0)
 
 
 def test_who_waits_for_a_channel_that_is_no_more_starts_once_it_is_back() -> None:
