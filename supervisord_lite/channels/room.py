@@ -164,8 +164,9 @@ class Channels:
             self._hold(held_name(name, part), parts[part])
         for part in there - parts.keys():
             self._drop(held_name(name, part))
-        if noted is None or there != parts.keys():
+        if noted is None:
             _let_block(parts)
+        if noted is None or there != parts.keys():
             self._define(had)
         self._made[name] = had
         return had

@@ -40,15 +40,18 @@ class Compiled:
     text: str
 
 
-def read_compiled(text: str) -> Compiled:
-    """Read what the compiler wrote. Raises `BadConfiguration`."""
+def read_compiled(text: str, *, ignore_unknown: bool = False) -> Compiled:
+    """Read what the compiler wrote. Raises `BadConfiguration`. `ignore_unknown` passes over keys
+    that a newer version may have had remembered.
+    """
     try:
         document = json.loads(text)
     except ValueError:
         raise BadConfiguration(["cannot compile the configuration: the compiler died"]) from None
     if "problems" in document:
         raise BadConfiguration(document["problems"])
-    configuration = from_plain(Configuration, document["configuration"])
+    plain = document["configuration"]
+    configuration = from_plain(Configuration, plain, ignore_unknown=ignore_unknown)
     return Compiled(configuration, document["listing"], text)
 
 

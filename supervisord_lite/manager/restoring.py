@@ -32,7 +32,7 @@ def restored(records: Packet, *, held: bool, as_init: bool) -> Restored:
     """What there was."""
     records = dict(records)
     applied = records.pop(CONFIGURATION, None)
-    compiled = read_compiled(applied) if applied is not None else None
+    compiled = read_compiled(applied, ignore_unknown=True) if applied is not None else None
     shutdown = records.pop(SHUTDOWN, None)
     rollouts = [records.pop(name) for name in list(records) if name.startswith(ROLLOUT)]
     known = [_read(Instance, text) for text in records.values()]

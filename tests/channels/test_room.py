@@ -133,7 +133,7 @@ def test_a_pipe_that_nobody_has_written_to_has_no_end(place: Place) -> None:
     assert os.read(reader, 1) == b""
 
 
-def made_by_an_earlier_version(place: Place) -> None:
+def kept_by_an_earlier_version(place: Place) -> None:
     """A pipe as it was before its write end had two names, and its note a generation."""
     place.declare(lines=Pipe())
     held = place.held
@@ -143,8 +143,23 @@ def made_by_an_earlier_version(place: Place) -> None:
     note = sealed.make("definition of lines", json.dumps(fields).encode())
     place.hold("channel/lines/definition", note)
     os.close(note)
+
+
+def made_by_an_earlier_version(place: Place) -> None:
+    """What this version has made of that."""
+    kept_by_an_earlier_version(place)
     place.replace_manager()
     place.declare(lines=Pipe())
+
+
+def test_a_pipe_of_an_earlier_version_stays_as_its_reader_wants_it(place: Place) -> None:
+    """That it never waits is said of the open file, which the reader shares."""
+    kept_by_an_earlier_version(place)
+    reader = place.held["channel/lines/read"]
+    os.set_blocking(reader, False)
+    place.replace_manager()
+    place.declare(lines=Pipe())
+    assert not os.get_blocking(reader)
 
 
 @pytest.mark.parametrize("has_writer", [True, False])
