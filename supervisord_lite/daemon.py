@@ -136,6 +136,10 @@ def manager_main() -> int:
     """Serve as the manager of the keeper at the other end of descriptor 3."""
     import gc
 
+    from supervisord_lite.manager.program import Program
+
+    program = Program()  # before the files are read that it is to know
+
     from supervisord_lite.keeper.protocol import BrokenLink
     from supervisord_lite.linux.descriptors import raise_limit, restore_limit
     from supervisord_lite.linux.notify import pass_on
@@ -154,7 +158,7 @@ def manager_main() -> int:
     except BrokenLink:
         return 1
     try:
-        how, channels = _serve(link, given)
+        how, channels = _serve(link, given, program)
     except Exception:  # noqa: BLE001 - whatever it is, the next manager is told
         import traceback
 
@@ -182,6 +186,14 @@ def _die(link: Any, why: str) -> None:
     os._exit(1)
 
 
+def _make_way(link: Any, why: str) -> None:
+    """End, and the next manager comes. If the keeper is gone, none would: then this process is
+    about to take its place, and to become the new program by that.
+    """
+    if not link.is_alone():
+        _die(link, why)
+
+
 def _despair(link: Any, text: str) -> None:
     """Tell the next manager why this one dies, and stderr if it takes that at once: a reader of it
     that has stopped reading must not hold up the end.
@@ -193,21 +205,18 @@ def _despair(link: Any, text: str) -> None:
             os.write(2, text.encode(errors="backslashreplace")[-_AT_ONCE:])
 
 
-def _serve(link: Any, given: Any) -> tuple[str, dict[str, int]]:
+def _serve(link: Any, given: Any, program: Any) -> tuple[str, dict[str, int]]:
     """Be the manager; how that ended, and the descriptors of the channels, by name."""
     import asyncio
     import logging
 
     from supervisord_lite.manager.assembly import Manager
     from supervisord_lite.manager.output.chronicle import LibraryLog
-    from supervisord_lite.manager.program import Program
-
-    program = Program(partial(_die, link))
 
     async def serve(listener: socket.socket, service: Any, logs: Any) -> Any:
         from supervisord_lite.control.server import serve as open_server
 
-        program.guard()  # only now: what every manager needs is here
+        program.guard(partial(_make_way, link))  # only now: what every manager needs is here
         return await open_server(listener, service, logs)
 
     async def live() -> tuple[str, dict[str, int]]:

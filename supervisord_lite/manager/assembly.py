@@ -199,7 +199,8 @@ class Manager:
             if self._scales() or inherited is None:
                 # Whoever ordered it did not know of the scales, or died before it was applied.
                 compiled = await self._compiler.compile(APPLY, kept=self._scales())
-            await self._apply(self.succeeding(compiled), lift_hold=False)
+            compiled = self.succeeding(compiled, self.channels.lost())
+            await self._apply(compiled, lift_hold=False)
         except BadConfiguration as bad:
             self._say_problems(bad)
             code = BAD_CONFIGURATION

@@ -82,6 +82,12 @@ class KeeperLink:
         except BrokenLink:
             self._lose()
 
+    def is_alone(self) -> bool:
+        """Whether the keeper is gone, noticed or not yet. For any thread."""
+        poller = select.poll()
+        poller.register(self._link.fileno(), 0)  # a hang-up is told in any case
+        return bool(poller.poll(0))
+
     async def drained(self) -> None:
         """Return once every order so far is durable."""
         if self._link.pending:
