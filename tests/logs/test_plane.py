@@ -9,8 +9,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from supervisord_lite.core.log import Log, Rotation
 from supervisord_lite.logs.capture.hop import Passage
+from supervisord_lite.logs.capture.stream import Held, Stream
 from supervisord_lite.logs.event import TroubleBegan, TroubleEnded
 
 if TYPE_CHECKING:
@@ -153,6 +156,64 @@ def test_a_log_may_move_to_another_file_system(rig: Rig) -> None:
         rig.flush()
         for file in Path("/dev/shm").glob(f"*supervisord-lite-test-{os.getpid()}.log*"):
             file.unlink()
+
+
+def test_a_log_may_move_away_from_a_disk_that_hangs_and_back(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it is told for the one lane is never done in the other's thread."""
+    there = f"/dev/shm/supervisord-lite-test-{os.getpid()}"
+    rig.log("here")
+    rig.log("there", path=f"{there}.there.log")
+    rig.log()
+    hung = {name: Hung() for name in ("here", "there")}
+    done: list[int] = []
+    adjust = Stream.adjust
+
+    def adjusted(stream: Stream, log: Log, held: Held) -> None:
+        done.append(threading.get_ident())
+        adjust(stream, log, held)
+
+    monkeypatch.setattr(Stream, "adjust", adjusted)
+    try:
+        for name, one in hung.items():
+            rig.plane.watch(name, one.wake)
+            rig.write(b"x\n", name)
+            assert one.hangs.wait(20.0)
+        rig.plane.adjust("web", Log(f"{there}.web.log"))
+        rig.plane.adjust("web", Log(str(rig.directory / "back.log")))
+        hung["here"].goes_on.set()
+        rig.write(b"y\n", "here")
+        rig.eventually(lambda: hung["here"].times == 2, "what was ordered before is done")
+        hung["there"].goes_on.set()
+        rig.flush()
+        rig.write(b"z\n")
+        rig.flush()
+        assert (rig.directory / "back.log").read_bytes() == b"z\n"
+        assert done == [hung["there"].thread, hung["here"].thread]
+    finally:
+        for one in hung.values():
+            one.goes_on.set()
+        for name in ("web", "there"):
+            rig.plane.detach(name)
+        rig.flush()
+        for file in Path("/dev/shm").glob(f"*supervisord-lite-test-{os.getpid()}*"):
+            file.unlink()
+
+
+class Hung:
+    """Holds up a lane, as a disk does that does not answer."""
+
+    def __init__(self) -> None:
+        self.hangs, self.goes_on = threading.Event(), threading.Event()
+        self.times = 0
+        self.thread = 0
+
+    def wake(self) -> None:
+        self.thread = threading.get_ident()
+        self.hangs.set()
+        self.goes_on.wait(20.0)
+        self.times += 1
 
 
 def test_reopening_follows_a_log_that_was_renamed_from_outside(rig: Rig) -> None:

@@ -42,6 +42,7 @@ class Lane:
         self._orders: deque[Order] = deque()
         self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._streams: dict[str, Stream] = {}
+        self._deferred: dict[Stream, list[Order]] = {}  # which came before their streams
         self._stopped = False  # in the caller's thread
         self._over = False  # in the lane's
         self._retry_at = 0.0
@@ -201,15 +202,14 @@ class Lane:
     def _take_in(self, stream: Stream) -> None:
         self._streams[stream.name] = stream
         stream.begin(self._bench)
-        deferred, stream.deferred = stream.deferred, []
-        for order in deferred:
-            order()
+        for order in self._deferred.pop(stream, ()):
+            self._carry_out(stream, order)  # one of them may have it leave again
 
     def _carry_out(self, stream: Stream, order: Order) -> None:
         if self._streams.get(stream.name) is stream:
             order()
         else:
-            stream.deferred.append(order)
+            self._deferred.setdefault(stream, []).append(order)
 
     def _let_go(self, stream: Stream) -> None:
         del self._streams[stream.name]

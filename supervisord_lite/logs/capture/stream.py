@@ -56,7 +56,6 @@ class Stream:
         self.trouble: str | None = None
         self.losses = Losses()
         self.size = 0
-        self.deferred: list[Callable[[], None]] = []  # orders that came before `begin`
         self._pipe = pipes.reopen(pipe, os.O_RDONLY | os.O_NONBLOCK)
         self.meter = Meter(self._pipe)
         self._wakes = wakes
