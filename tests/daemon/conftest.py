@@ -6,6 +6,7 @@ environment that all its processes inherit; `Daemon.end` kills whoever carries i
 run mark of the daemon, or descends from one that does.
 """
 
+import contextlib
 import json
 import os
 import secrets
@@ -222,14 +223,21 @@ class Daemon:
         self.until(lambda: self.keeper == manager and self.manager != manager)
         self.reap()
 
-    def kill_both(self) -> None:
-        """SIGKILL the daemon as a whole: neither part may have the time to replace the other."""
+    def kill_both(self) -> bytes:
+        """SIGKILL the daemon as a whole: neither part may have the time to replace the other.
+        Answers what was on its way into a log, in pipes that nobody else had: the hops.
+        """
         keeper, manager = self.keeper, self.manager
         os.kill(keeper, signal.SIGSTOP)
         os.kill(manager, signal.SIGKILL)
+        until(lambda: not alive(manager))
+        others = self.ours() - {keeper, manager}
+        hops = _pipes(keeper).keys() - {name for pid in others for name in _pipes(pid)}
+        lost = b"".join(_content(_pipes(keeper)[name]) for name in hops)
         os.kill(keeper, signal.SIGKILL)
-        until(lambda: not alive(keeper) and not alive(manager))
+        until(lambda: not alive(keeper))
         self.reap()
+        return lost
 
     def reap(self) -> None:
         for process in self.started:
@@ -284,6 +292,25 @@ def _kill(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
     except ProcessLookupError:
         return
+
+
+def _pipes(pid: int) -> dict[str, str]:
+    """The pipes that a process has open, by what tells one from another; each with a way to it."""
+    found = {}
+    for path in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found[os.readlink(path)] = str(path)
+    return {name: path for name, path in found.items() if name.startswith("pipe:")}
+
+
+def _content(pipe: str) -> bytes:
+    descriptor = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        return os.read(descriptor, 1024 * 1024)
+    except BlockingIOError:
+        return b""
+    finally:
+        os.close(descriptor)
 
 
 @pytest.fixture
