@@ -33,9 +33,10 @@ def readers() -> Iterator[list[Reader]]:
 
 
 def reader_of(daemon: Daemon, path: Path, readers: list[Reader]) -> Reader:
-    """A reader of a tap that the daemon has made."""
+    """A reader of a tap that the daemon has made; whatever is said from now on is for it."""
     daemon.until(path.exists)
     readers.append(Reader(str(path)))
+    daemon.until(lambda: (str(path), True) in [(x["to"], x["read"]) for x in daemon.client.feeds()])
     return readers[-1]
 
 
