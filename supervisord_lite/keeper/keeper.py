@@ -12,6 +12,7 @@ import contextlib
 import gc
 import os
 import select
+import signal
 import time
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -349,8 +350,14 @@ class Keeper:
         self._code = 0
 
     def exit(self, code: int) -> None:
-        """Go. What still lives cannot be ended; then the journal stays, so that it is known."""
-        if not self.runs.living():
+        """Go. What still lives cannot be ended; then the journal stays, so that it is known.
+        Helpers of no instance ("@compile") are the daemon's own, and end with it.
+        """
+        left = self.runs.living()
+        helpers = [run for run in left if run.instance[0] == "@" and ":" not in run.instance]
+        for run in helpers:
+            self.trees.signal_tree(run, signal.SIGKILL)
+        if len(left) == len(helpers):
             self.journal.remove()
             self.held.forget_stored()
         self._code = code

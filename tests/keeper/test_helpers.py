@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from supervisord_lite.linux.process_table import read_entry
-from tests.cli.conftest import until
+from tests.cli.conftest import DEADLINE, until
 from tests.conftest import Leased
 from tests.keeper.conftest import Manager, Stage, spawn
 
@@ -83,6 +83,18 @@ def test_the_compiler_is_forgotten_with_its_output(stage: Stage) -> None:
     assert manager.welcome["helpers"] == []
     manager.order(spawn("@compile", 2, "true"))
     assert manager.fact("exited", "@compile")["status"] == 0
+
+
+def test_the_compiler_ends_with_the_daemon(stage: Stage) -> None:
+    """What was ordered of the daemon that has ended is nothing to the next one."""
+    manager = stage.open()
+    manager.order(spawn("@compile", 1, "sleep", "100000"))
+    compiler = manager.fact("spawned", "@compile")["pid"]
+    manager.order({"do": "remember", "name": "shutdown", "value": "{}"}, {"do": "exit", "code": 0})
+    until(lambda: (entry := read_entry(compiler)) is None or not entry.lives)
+    assert stage.process is not None
+    assert stage.process.wait(DEADLINE) == 0
+    assert not (stage.directory / "journal").exists()
 
 
 def test_an_exec_that_hangs_while_the_keeper_dies(stage: Stage, leased: Leased) -> None:
