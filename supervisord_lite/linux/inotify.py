@@ -35,6 +35,8 @@ _IN_ISDIR = 0x4000_0000
 
 _EVENT = struct.Struct("iIII")  # watch, mask, cookie, length of the name that follows
 _AT_ONCE = 65536  # bytes of changes that one read takes
+# What is raised where the kernel has no instance or no watch left.
+EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOSPC)
 _LIMITS = {
     errno.ENOSPC: "the limit on watches is reached (fs.inotify.max_user_watches)",
     errno.EMFILE: "the limit on instances is reached (fs.inotify.max_user_instances)",

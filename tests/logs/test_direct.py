@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import threading
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from supervisord_lite.core.log import Log
-from supervisord_lite.linux.inotify import Inotify
+from tests.logs.conftest import run_blind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -125,28 +124,9 @@ def _watches() -> int:
     return found
 
 
-def test_a_reader_is_woken_where_the_kernel_has_no_instance_left(rig: Rig) -> None:
+def test_a_reader_is_woken_where_the_kernel_has_no_instance_left(tmp_path: Path) -> None:
     """The file is looked at once a second, and the lane goes on with other logs."""
-    path = rig.directory / "direct.log"
-    path.write_bytes(b"")
-    log = rig.log("other")
-    rig.plane.attach("web", None, Log(str(path), direct=True))
-    taken = []
-    try:
-        with suppress(OSError):
-            while True:
-                taken.append(Inotify())
-        woken, cancel = watching(rig)
-        append(path, b"hello\n")
-        assert woken.wait(20)
-    finally:
-        for one in taken:
-            one.close()
-    cancel()
-    rig.write(b"x\n", "other")
-    rig.flush()
-    with open(log.path, "rb") as file:
-        assert file.read() == b"x\n"
+    run_blind("direct", tmp_path)
 
 
 def test_a_reader_goes_on_with_a_log_that_becomes_direct(rig: Rig) -> None:

@@ -12,6 +12,7 @@ import pytest
 from supervisord_lite.core.log import Log, Rotation
 from supervisord_lite.logs.event import Noticed, TapClosed, TapOpened
 from supervisord_lite.logs.feeds.relay import Relay, make_relay_parts
+from tests.logs.conftest import run_blind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,6 +55,11 @@ def opened(rig: Rig, path: str, times: int = 1) -> Reader:
     reader = Reader(path)
     rig.eventually(lambda: len(rig.told(TapOpened)) == times, "the reader is noticed")
     return reader
+
+
+def test_a_reader_is_noticed_where_the_kernel_has_no_instance_left(tmp_path: Path) -> None:
+    """Once a second it is looked for."""
+    run_blind("tap", tmp_path)
 
 
 def test_without_a_reader_nothing_waits(rig: Rig, tap: str) -> None:

@@ -6,13 +6,13 @@ by the directory, and the file may also come later. Where the kernel has no inst
 left, the file is looked at once a second.
 """
 
-import errno
 import os
 import time
 from collections.abc import Callable
 from functools import partial
 
 from supervisord_lite.linux.inotify import (
+    EXHAUSTED,
     IN_CREATE,
     IN_MODIFY,
     IN_MOVED_TO,
@@ -25,7 +25,6 @@ from supervisord_lite.logs.capture.timeouts import Timeouts
 from supervisord_lite.logs.poller import Poller
 
 _LOOK = 1.0  # seconds
-_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOSPC)
 
 Tell = Callable[[], None]
 
@@ -81,7 +80,7 @@ class Growths:
             try:
                 watches[self._instance().watch(what, mask)] = what
             except OSError as error:  # or there is none yet
-                if error.errno in _EXHAUSTED:
+                if error.errno in EXHAUSTED:
                     at = time.monotonic() + _LOOK
                     self._timeouts.set((self, path), at, partial(self._look, path))
 

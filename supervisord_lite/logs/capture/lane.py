@@ -48,7 +48,7 @@ class Lane:
         self._retry_at = 0.0
         wait = Poller()
         timeouts = Timeouts()
-        told = Openings(wait), Alarms(wait), Growths(wait, timeouts), timeouts
+        told = Openings(wait, timeouts), Alarms(wait), Growths(wait, timeouts), timeouts
         self._bench = Bench(Passage(hop), report, wait, *told)
         wait.add(self._bell, poller.IN, self._rung)
         self._thread = threading.Thread(target=self._run, name=f"logs {place}", daemon=True)

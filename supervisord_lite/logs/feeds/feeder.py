@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from supervisord_lite.logs import poller
+from supervisord_lite.logs.capture.timeouts import Timeouts
 from supervisord_lite.logs.event import LogEvent, Noticed
 from supervisord_lite.logs.feeds.tap import Openings
 from supervisord_lite.logs.poller import Poller
@@ -69,7 +70,8 @@ class Feeder:
         self._report = report
         self._ringing = threading.Lock()  # against the end, after which there is no bell
         self.poller = Poller()
-        self.openings = Openings(self.poller)
+        self._timeouts = Timeouts()
+        self.openings = Openings(self.poller, self._timeouts)
         self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._orders: deque[Order] = deque()
         self._stirred: set[str] = set()
@@ -165,6 +167,7 @@ class Feeder:
             ready = self.poller.wait(0 if busy else self._timeout())
             for fd, events in ready:
                 self.poller.handle(fd, events)
+            self._timeouts.ring()
             # Once the bell was read, as what comes now rings it again.
             while self._orders:
                 self._orders.popleft()()
@@ -199,8 +202,7 @@ class Feeder:
 
     def _timeout(self) -> float | None:
         times = [feed.retry_at for feed in self._feeds.values() if feed.retry_at is not None]
-        if self._finish_by is not None:
-            times.append(self._finish_by)
+        times += [at for at in (self._finish_by, self._timeouts.next) if at is not None]
         return max(0.0, min(times) - time.monotonic()) if times else None
 
     def _release(self) -> None:

@@ -8,6 +8,7 @@ killed, the next one goes on feeding it: see `relay`.
 """
 
 import os
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,8 +17,9 @@ from typing import Protocol
 
 from supervisord_lite.core.log import Log
 from supervisord_lite.linux import fifo
-from supervisord_lite.linux.inotify import IN_OPEN, Inotify
+from supervisord_lite.linux.inotify import EXHAUSTED, IN_OPEN, Inotify
 from supervisord_lite.logs import poller
+from supervisord_lite.logs.capture.timeouts import Timeouts
 from supervisord_lite.logs.directory import make_parents
 from supervisord_lite.logs.event import LogEvent, Noticed, TapClosed, TapOpened
 from supervisord_lite.logs.feeds.relay import Relay
@@ -25,36 +27,60 @@ from supervisord_lite.logs.poller import Poller
 from supervisord_lite.logs.reading.reader import Follower
 
 _MODE = 0o640
+_LOOK = 1.0  # seconds
 
 
 class Openings:
-    """Tells who was opened. One inotify instance, made when the first path is watched."""
+    """Tells who was opened. One inotify instance, made when the first path is watched. Where the
+    kernel has no instance or no watch left, once a second, whether or not it was.
+    """
 
-    def __init__(self, wait: Poller) -> None:
+    def __init__(self, wait: Poller, timeouts: Timeouts) -> None:
         self._poller = wait
+        self._timeouts = timeouts
         self._inotify: Inotify | None = None
         self._told: dict[int, Callable[[], None]] = {}
+        self._unseen = 0  # the last number of a watch that the kernel does not have; below 0
 
     def watch(self, path: str, tell: Callable[[], None]) -> int:
         """Call `tell` when the file at `path` has been opened; answers the watch's number."""
-        if self._inotify is None:
-            self._inotify = Inotify()
-            self._poller.add(self._inotify.fd, poller.IN, self._dispatch)
-        watch = self._inotify.watch(path, IN_OPEN)
+        try:
+            watch = self._instance().watch(path, IN_OPEN)
+        except OSError as error:
+            if error.errno not in EXHAUSTED:
+                raise
+            watch = self._unseen = self._unseen - 1
+            self._look_later(watch)
         self._told[watch] = tell
         return watch
 
     def unwatch(self, watch: int) -> None:
         """Stop telling."""
+        del self._told[watch]
+        if watch < 0:
+            self._timeouts.clear((self, watch))
+            return
         assert self._inotify is not None, "there is a watch"
         self._inotify.unwatch(watch)
-        del self._told[watch]
 
     def close(self) -> None:
         """Give back the inotify instance."""
         if self._inotify is not None:
             self._poller.remove(self._inotify.fd)
             self._inotify.close()
+
+    def _instance(self) -> Inotify:
+        if self._inotify is None:
+            self._inotify = Inotify()
+            self._poller.add(self._inotify.fd, poller.IN, self._dispatch)
+        return self._inotify
+
+    def _look_later(self, watch: int) -> None:
+        self._timeouts.set((self, watch), time.monotonic() + _LOOK, partial(self._look, watch))
+
+    def _look(self, watch: int) -> None:
+        self._look_later(watch)
+        self._told[watch]()
 
     def _dispatch(self, _events: int) -> None:
         assert self._inotify is not None, "its descriptor told"
