@@ -353,6 +353,7 @@ class Keeper:
         """Go. What still lives cannot be ended; then the journal stays, so that it is known.
         Helpers of no instance ("@compile") are the daemon's own, and end with it.
         """
+        self._code = code  # first: whatever goes wrong with the rest, it ends
         left = self.runs.living()
         helpers = [run for run in left if run.instance[0] == "@" and ":" not in run.instance]
         for run in helpers:
@@ -360,4 +361,3 @@ class Keeper:
         if len(left) == len(helpers):
             self.journal.remove()
             self.held.forget_stored()
-        self._code = code
