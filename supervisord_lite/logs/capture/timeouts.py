@@ -1,4 +1,6 @@
-"""Times at which something is to be done in a lane's thread; with none set, it sleeps."""
+"""Times at which something is to be done in a thread of the data plane, a lane's or the feeder's;
+with none set, it sleeps.
+"""
 
 import time
 from collections.abc import Callable, Hashable
@@ -6,7 +8,7 @@ from collections.abc import Callable, Hashable
 
 class Timeouts:
     """One timeout a key, at a time of CLOCK_MONOTONIC. There are few at any moment: those of lines
-    that wait for their end, and of limits that are being kept.
+    that wait for their end, of limits that are being kept, and of what the kernel does not watch.
     """
 
     def __init__(self) -> None:
