@@ -107,6 +107,15 @@ def booted(*specs: InstanceSpec, stop_deadline: float | None = None) -> Fleet:
     return fleet
 
 
+def up(applied: Configuration) -> Fleet:
+    """A fleet in which all that this configuration starts was started."""
+    fleet = Fleet()
+    fleet.step(Configured(applied), 100.0)
+    for number, one in enumerate(applied.instances):
+        fleet.step(Spawned(one.name, 1, number), 100.0)
+    return fleet
+
+
 def restored(fleet: Fleet, *, held: bool = False, of: Configuration | None = None) -> Fleet:
     return Fleet.restore(
         of or fleet.configuration,

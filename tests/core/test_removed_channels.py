@@ -25,7 +25,7 @@ from supervisord_lite.core.spec import (
 )
 from supervisord_lite.core.state import Running, State, Waiting
 
-from .make import FAILED, WELL, configuration, orders, restored, spec
+from .make import FAILED, WELL, configuration, orders, restored, spec, up
 
 BOUND = Program(("serve", "1"), "/srv", channels=(Binding("jobs"),))
 FREE = Program(("serve", "2"), "/srv")
@@ -39,14 +39,6 @@ def shop(program: Program, capacity: int | None, *, abort: bool = True) -> Confi
     both = (spec(f"web:{n}", program=program, update=policy, restart=steady) for n in (0, 1))
     channels = () if capacity is None else (Channel("jobs", Queue(capacity)),)
     return configuration(*both, channels=channels)
-
-
-def up(applied: Configuration) -> Fleet:
-    fleet = Fleet()
-    fleet.step(Configured(applied), 100.0)
-    for number, one in enumerate(applied.instances):
-        fleet.step(Spawned(one.name, 1, number), 100.0)
-    return fleet
 
 
 def failing(fleet: Fleet) -> list[str]:

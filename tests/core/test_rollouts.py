@@ -41,7 +41,7 @@ from supervisord_lite.core.state import (
     Stopping,
 )
 
-from .make import WELL, configuration, restored, spec, whys
+from .make import WELL, configuration, restored, spec, up, whys
 
 STEADY = RestartPolicy(stable_after=0.0)
 OLD, NEW = Program(("serve", "1"), "/srv"), Program(("serve", "2"), "/srv")
@@ -61,14 +61,6 @@ def rolling(count: int, program: Program = OLD, **policy: object) -> Configurati
 
 def start_first(count: int, program: Program = OLD) -> Configuration:
     return web(count, program, UpdatePolicy(Strategy.START_FIRST))
-
-
-def up(applied: Configuration) -> Fleet:
-    fleet = Fleet()
-    fleet.step(Configured(applied), 100.0)
-    for number, one in enumerate(applied.instances):
-        fleet.step(Spawned(one.name, 1, number), 100.0)
-    return fleet
 
 
 def signalled(commands: list[Command]) -> list[str]:

@@ -295,11 +295,15 @@ def _kill(pid: int) -> None:
 
 
 def _pipes(pid: int) -> dict[str, str]:
-    """The pipes that a process has open, by what tells one from another; each with a way to it."""
-    found = {}
-    for path in Path(f"/proc/{pid}/fd").iterdir():
-        with contextlib.suppress(FileNotFoundError):
-            found[os.readlink(path)] = str(path)
+    """The pipes that a process has open, by what tells one from another; each with a way to it.
+    None where there is no process any more.
+    """
+    found: dict[str, str] = {}
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for number in os.listdir(f"/proc/{pid}/fd"):
+            path = f"/proc/{pid}/fd/{number}"
+            with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+                found[os.readlink(path)] = path
     return {name: path for name, path in found.items() if name.startswith("pipe:")}
 
 
